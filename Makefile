@@ -1,0 +1,60 @@
+# The environment is .venv, made from PYTHON and installed again when its inputs change.
+# VENV=PATH on the command line uses that environment as it is and installs nothing.
+PYTHON ?= python3
+VENV ?= .venv
+FLICKR8K ?=
+
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+# Touching fresh memory is slow on some machines, and PyTorch asks for it at every step: a jemalloc
+# that keeps freed pages saves that time. It is used where found on Linux; JEMALLOC= turns it off.
+ifeq ($(shell uname -s),Linux)
+JEMALLOC ?= $(firstword $(wildcard /usr/lib/$(shell uname -m)-linux-gnu/libjemalloc.so.2 \
+	/usr/lib64/libjemalloc.so.2 /usr/lib/libjemalloc.so.2 /usr/local/lib/libjemalloc.so.2))
+endif
+KEEP_PAGES := MALLOC_CONF=dirty_decay_ms:-1,muzzy_decay_ms:-1,oversize_threshold:1
+RUN := $(if $(JEMALLOC),LD_PRELOAD="$(JEMALLOC)$${LD_PRELOAD:+:$$LD_PRELOAD}" $(KEEP_PAGES))
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help install demo test lint clean
+
+help: ## print this list
+	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' $(MAKEFILE_LIST)
+	@echo '  FLICKR8K=PATH with demo or test uses that corpus, VENV=PATH an environment you have.'
+
+install: $(STAMP) ## make .venv with everything that the other targets need
+
+demo: $(STAMP) ## train a small USER, evaluate it, index images and search them: a few minutes
+	$(RUN) $(BIN)/user-itr demo --out demo $(if $(FLICKR8K),--flickr8k "$(FLICKR8K)")
+
+test: $(STAMP) ## run the tests with coverage
+	$(RUN) $(BIN)/python -m pytest --cov
+
+lint: $(STAMP) ## check style, formatting and types
+	$(BIN)/python -m ruff check .
+	$(BIN)/python -m ruff format --check .
+	$(BIN)/python -m mypy
+
+clean: ## remove .venv, caches, build outputs and the demo's folder; runs/ stays
+	rm -rf .venv demo build dist htmlcov .coverage .coverage.* .hypothesis \
+		.mypy_cache .pytest_cache .ruff_cache src/*.egg-info
+	find $(wildcard src tests benchmarks) -name __pycache__ -type d -prune -exec rm -rf {} +
+
+ifeq ($(origin VENV),file)
+# The version in __init__.py is copied into the installed metadata.
+$(STAMP): pyproject.toml constraints.txt src/user_itr/__init__.py | $(BIN)/python
+	$(BIN)/python -m pip install -c constraints.txt -e ".[dev]"
+	@touch $@
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 10))' || \
+		{ echo "$(PYTHON) needs to be Python 3.10 or later with venv (Debian: python3-venv);" \
+		"name another with PYTHON=..." >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+else
+.PHONY: $(STAMP)
+$(STAMP):
+	@test -x $(BIN)/python || { echo "VENV=$(VENV) holds no bin/python" >&2; exit 1; }
+endif

@@ -1,0 +1,70 @@
+"""The `user-itr` command. One command a file, each thin: parse, call the library, print.
+
+Nothing heavy is imported here or at the top of a command's file: `user-itr --help` must answer in
+under half a second, so torch, lancedb and the like load inside the command that needs them.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+import typer
+
+from user_itr import __version__
+from user_itr.errors import UserItrError
+
+app = typer.Typer(
+    name="user-itr",
+    help="Image-text retrieval: train USER, evaluate it, index a folder of photos, search it.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"user-itr {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: bool = typer.Option(
+        False, "--version", callback=_print_version, is_eager=True, help="Print the version."
+    ),
+) -> None:
+    pass
+
+
+def _register() -> None:
+    from user_itr.cli import data, demo, evaluate, features, index, search, train
+
+    app.add_typer(data.app, name="data")
+    app.add_typer(features.app, name="features")
+    app.command("train")(train.train_command)
+    app.command("evaluate")(evaluate.evaluate_command)
+    app.command("index")(index.index_command)
+    app.command("search")(search.search_command)
+    app.command("demo")(demo.demo_command)
+
+
+_register()
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit: 0 done, 1 failed in part, 2 a mistake in the input, 130 Ctrl-C.
+
+    Args:
+        arguments: words of the command line; those of the process by default.
+    """
+    try:
+        app(args=None if arguments is None else list(arguments))
+    except UserItrError as error:
+        typer.echo(f"user-itr: {error}", err=True)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        typer.echo("user-itr: interrupted", err=True)
+        sys.exit(130)

@@ -1,0 +1,169 @@
+"""`user-itr index`: encode a folder of photos into a search index."""
+
+from __future__ import annotations
+
+import io
+import os
+import unicodedata
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from user_itr.errors import ConfigError, DataError, IndexStoreError
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from user_itr.search.encoder import Encoder
+    from user_itr.search.update import IndexReport
+
+MODEL_VARIABLE = "USER_ITR_MODEL"
+
+
+def index_command(
+    photos: Path = typer.Argument(..., help="Folder of photos, looked through recursively."),
+    index: Path | None = typer.Option(
+        None, "--index", help="Folder of the index; by default one in the user's data folder."
+    ),
+    model: str | None = typer.Option(
+        None,
+        "--model",
+        help=f"Checkpoint; needed the first time (or {MODEL_VARIABLE}), then the index knows it.",
+    ),
+    batch_size: int = typer.Option(32, "--batch-size", min=1, help="Photos encoded at once."),
+    workers: int = typer.Option(2, "--workers", min=1, help="Threads that decode photos ahead."),
+    rebuild: bool = typer.Option(
+        False,
+        "--rebuild",
+        help="Encode all photos of the index again, for instance with another --model; the old "
+        "index serves until the new one is complete.",
+    ),
+    allow_empty: bool = typer.Option(
+        False,
+        "--allow-empty",
+        help="Let a missing or empty folder take its photos out of the index.",
+    ),
+) -> None:
+    """Index a folder of photos for search; run again, it takes in only what changed.
+
+    Exit code: 0 done, 1 some files were skipped (listed on standard error), 2 a mistake.
+    """
+    from user_itr.cli.progress import progress_of
+    from user_itr.search.index import ImageIndex
+    from user_itr.search.manifest import Manifest
+    from user_itr.search.photos import outermost_with_images
+
+    where = index or default_index()
+    folders = [photos]
+    if rebuild and Manifest.exists(where):
+        folders = outermost_with_images([photos, *ImageIndex.open(where).roots()], allow_empty)
+    elif not photos.is_dir() and not allow_empty:
+        raise DataError(f"{photos}: no such folder; check the path, or mount the disk it is on.")
+    checkpoint = find_model(model, where)
+    encoder = load_encoder(checkpoint)
+    target = (ImageIndex.rebuild if rebuild else ImageIndex.create_or_open)(
+        where, encoder, checkpoint
+    )
+    reports = []
+    for folder in folders:
+        with progress_of("encoding") as show:
+            report = target.update(
+                folder,
+                encoder,
+                batch_size=batch_size,
+                workers=workers,
+                allow_empty=allow_empty,
+                progress=show,
+            )
+        reports.append(report)
+    target.commit()
+    skipped = [entry for report in reports for entry in report.skipped]
+    for path, reason in skipped:
+        typer.echo(f"skipped {printable(path)}: {printable(reason)}", err=True)
+    print_table(_summary(reports))
+    typer.echo(f"{len(target):,} photos in {printable(target.path)}")
+    if skipped:
+        raise typer.Exit(1)
+
+
+def default_index() -> Path:
+    """The folder of the index that serves where none is named."""
+    import platformdirs
+
+    return platformdirs.user_data_path("user-itr", appauthor=False) / "index"
+
+
+def find_model(given: str | None, index: Path) -> str:
+    """The checkpoint to load: the one given, else the index's own, else the environment's.
+
+    Raises:
+        ConfigError: if there is none.
+        IndexStoreError: if the index's own is gone, or the index's manifest cannot be read.
+    """
+    from user_itr.search.manifest import Manifest
+
+    if given is not None:
+        return given
+    if Manifest.exists(index):
+        recorded = Manifest.read(index).model
+        if Path(recorded).is_absolute() and not Path(recorded).exists():
+            raise IndexStoreError(
+                f"{index}: made with the checkpoint {recorded}, which is not there any more; "
+                "say with --model where it is now."
+            )
+        return recorded
+    if from_environment := os.environ.get(MODEL_VARIABLE):
+        return from_environment
+    raise ConfigError(
+        "no model; give --model CHECKPOINT the first time (the index remembers it), or set "
+        f"{MODEL_VARIABLE}."
+    )
+
+
+def load_encoder(checkpoint: str) -> Encoder:
+    """The model of a checkpoint."""
+    from user_itr.model.embedder import load
+
+    return load(checkpoint)
+
+
+def printable(text: str | Path) -> str:
+    """Text that a terminal can show: control characters and undecodable bytes as escapes."""
+    escaped = str(text).encode("utf-8", "backslashreplace").decode("utf-8")
+    return "".join(
+        repr(c)[1:-1] if unicodedata.category(c) in ("Cc", "Zl", "Zp") else c for c in escaped
+    )
+
+
+def print_table(table: Table) -> None:
+    """Print a table: fitted to a terminal, as wide as it needs to be anywhere else."""
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    if console.is_terminal:
+        console.print(table)
+        return
+    wide = Console(file=io.StringIO(), width=100_000, highlight=False)
+    with wide.capture() as capture:
+        wide.print(table)
+    for line in capture.get().splitlines():
+        typer.echo(line.rstrip())
+
+
+def _summary(reports: list[IndexReport]) -> Table:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE)
+    table.add_column("photos")
+    for report in reports:
+        table.add_column(Text(printable(report.folder)), justify="right", overflow="fold")
+    for name in ("added", "updated", "unchanged", "removed"):
+        table.add_row(name, *(f"{getattr(report, name):,}" for report in reports))
+    table.add_row("skipped", *(f"{len(report.skipped):,}" for report in reports))
+    table.add_row("seconds", *(f"{report.seconds:.1f}" for report in reports))
+    rates = [(report.added + report.updated) / report.seconds for report in reports]
+    table.add_row("encoded/s", *(f"{rate:.1f}" for rate in rates))
+    return table

@@ -1,0 +1,116 @@
+"""Progress on the terminal, by rich: bars on a screen, plain lines in a log."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from user_itr.evaluation.metrics import CrossModalMetrics
+
+
+class RateColumn(ProgressColumn):
+    """Items a second."""
+
+    def render(self, task: Task) -> Text:
+        """The rate as text, empty before it is known."""
+        rate = task.finished_speed or task.speed
+        return Text("" if rate is None else f"{rate:.1f}/s", style="progress.data.speed")
+
+
+def bars(console: Console | None = None) -> Progress:
+    """The progress display that every long command shows: bar, count, rate, time gone and left."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        RateColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=console or Console(stderr=True),
+    )
+
+
+@contextmanager
+def progress_of(title: str) -> Iterator[Callable[[int, int], None]]:
+    """Show a bar from the first call of the yielded function, which takes (done, total)."""
+    progress = bars()
+    task = None
+
+    def advance(done: int, total: int) -> None:
+        nonlocal task
+        if task is None:
+            progress.start()
+            task = progress.add_task(title, total=total)
+        progress.update(task, completed=done, total=total)
+
+    try:
+        yield advance
+    finally:
+        progress.stop()
+
+
+class TrainingDisplay:
+    """Bar of the running epoch, and a line an evaluation.
+
+    Args:
+        epochs: of the run.
+    """
+
+    def __init__(self, epochs: int) -> None:
+        self.epochs = epochs
+        self.console = Console(stderr=True)
+        self.progress = bars(self.console)
+        self.task = self.progress.add_task("training", total=None, visible=False)
+
+    def __enter__(self) -> TrainingDisplay:
+        self.progress.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.progress.stop()
+
+    def note(self, text: str) -> None:
+        """Print a line above the bar."""
+        self.console.print(text, highlight=False)
+
+    def step(self, epoch: int, batch: int, batches: int, values: dict[str, float]) -> None:
+        """See `Reporter.step`."""
+        self.progress.update(
+            self.task,
+            completed=batch,
+            total=batches,
+            visible=True,
+            description=f"epoch {epoch + 1}/{self.epochs} loss {values['loss']:.3f}",
+        )
+
+    def evaluated(self, epoch: int, metrics: CrossModalMetrics, best: bool) -> None:
+        """See `Reporter.evaluated`."""
+        recalls = [
+            " ".join(f"{value:.1f}" for value in direction.recall.values())
+            for direction in (metrics.i2t, metrics.t2i)
+        ]
+        self.note(
+            f"epoch {epoch + 1}/{self.epochs}: dev R@1/5/10 image-to-text {recalls[0]}, "
+            f"text-to-image {recalls[1]}, rsum {metrics.rsum:.1f}{' (best)' if best else ''}"
+        )

@@ -1,0 +1,1 @@
+"""Typed settings, presets and overrides: `config.settings`, `config.loading`, `config/presets/*.yaml`."""

@@ -1,0 +1,179 @@
+"""Every setting of a training run, with defaults that work, units and ranges.
+
+Models are frozen and refuse unknown keys. The whole tree goes into each checkpoint.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Probability = Annotated[float, Field(ge=0.0, lt=1.0)]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class DataSettings(_Frozen):
+    """Where the captioned images are."""
+
+    path: Path | None = Field(None, description="folder or JSON file of the captioned set")
+    format: str = Field("auto", description="reader's name, or auto")
+    images: Path | None = Field(None, description="image folder, where it is not beside the captions")
+    train_split: str = "train"
+    dev_split: str = "dev"
+
+
+class FeatureSettings(_Frozen):
+    """Region features, and how they are made compact before the model sees them."""
+
+    backbone: str = Field("efficientnet-lite0", description="name in the registry of backbones")
+    store: Path | None = Field(None, description="feature store; by default one in the cache folder")
+    grid: int | None = Field(
+        None, ge=1, description="average-pool the square grid of regions to grid x grid"
+    )
+    width: int | None = Field(
+        None, ge=1, description="project regions to this width by PCA, fitted on the train split"
+    )
+    whitening: float = Field(
+        1.0, ge=0, le=1, description="exponent of whitening: 0 plain PCA, 1 equal variances"
+    )
+
+    @property
+    def compact(self) -> bool:
+        """Whether anything is to be made compact."""
+        return self.grid is not None or self.width is not None
+
+
+class ImageSettings(_Frozen):
+    """Image branch."""
+
+    enhancement: Literal["none", "self"] = "self"
+    guide_dropout: Probability = 0.4
+    projection_dropout: Probability = 0.0
+    attention_scale: float = Field(1.0, description="lambda_a of the enhancement")
+    region_dropout: Probability = Field(
+        0.0, description="in training, drop up to this share of an image's regions"
+    )
+
+
+class TextSettings(_Frozen):
+    """Text branch."""
+
+    encoder: str = Field(
+        "minilm", description='"minilm" (packaged), "bigru", or a transformers name or local path'
+    )
+    trainable_layers: Annotated[int, Field(ge=0)] | Literal["all"] = Field(
+        0, description='upper layers that train: 0 freezes the encoder, "all" trains everything'
+    )
+    cache: bool = Field(
+        True, description="store the frozen part's token states instead of computing them each step"
+    )
+    dropout: Probability = Field(0.0, description="on token states before the linear map")
+    layer_dropout: Probability | None = Field(
+        None, description="dropout inside the trainable layers; the encoder's own by default"
+    )
+    max_tokens: int = Field(64, ge=4, description="longer captions are cut")
+    mask_probability: Probability = Field(
+        0.2,
+        description="per word: half become [MASK], a tenth a random token, the rest are dropped; "
+        "with cached states every chosen word is dropped",
+    )
+    gru_width: int = Field(1024, ge=1, description="bigru: width of the token states")
+    word_width: int = Field(300, ge=1, description="bigru: width of the word embeddings")
+    min_word_count: int = Field(4, ge=1, description="bigru: rarer train words become unknown")
+
+
+class ModelSettings(_Frozen):
+    """The dual encoder."""
+
+    embedding: int = Field(1024, ge=2, description="D, width of the joint space")
+    image: ImageSettings = ImageSettings()
+    text: TextSettings = TextSettings()
+
+
+class MomentumSettings(_Frozen):
+    """Momentum encoders and queues."""
+
+    momentum: float = Field(0.999, ge=0, le=1)
+    queue_length: int = Field(2048, ge=0)
+
+
+class ObjectiveSettings(_Frozen):
+    """Unified training objective."""
+
+    sharpness: float = Field(90.0, gt=0, description="mu")
+    threshold: float = Field(0.5, ge=-1, le=1, description="gamma")
+    batch_weight: float = Field(1.0, ge=0, description="lambda, weight of the batch's part")
+    queue_weight: float = Field(1.0, ge=0, description="weight of the queue's part")
+
+
+class OptimizerSettings(_Frozen):
+    """AdamW, its rates and their schedule."""
+
+    rate: float = Field(5e-4, gt=0, description="learning rate of everything but the text encoder")
+    text_rate: float = Field(5e-5, gt=0, description="learning rate of a pretrained text encoder")
+    weight_decay: float = Field(1e-4, ge=0)
+    clip_norm: float = Field(2.0, gt=0, description="largest gradient norm")
+    warmup_steps: int = Field(0, ge=0)
+    schedule: Literal["step", "cosine"] = "step"
+    decay_epochs: tuple[Annotated[int, Field(ge=1)], ...] = Field(
+        (), description="step schedule: multiply the rate by decay_factor after these epochs"
+    )
+    decay_factor: float = Field(0.1, gt=0, le=1)
+
+
+class TrainingSettings(_Frozen):
+    """The loop."""
+
+    epochs: int = Field(20, ge=1)
+    batch_size: int = Field(128, ge=2, description="images a batch")
+    captions_per_image: int = Field(
+        1,
+        ge=1,
+        description="captions that share one pass of their image; an epoch shows every caption once",
+    )
+    accumulate: int = Field(1, ge=1, description="batches an optimizer step")
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
+    accelerator: str = "auto"
+    seed: int = Field(0, ge=0)
+    patience: int | None = Field(
+        None, ge=1, description="stop after this many epochs without a better dev rsum"
+    )
+    max_minutes: float | None = Field(
+        None, gt=0, description="end after this many minutes of training, however many epochs are left"
+    )
+    checkpoint_minutes: float = Field(
+        10.0, gt=0, description="write a resumable checkpoint at least this often"
+    )
+
+
+class Settings(_Frozen):
+    """A whole training run."""
+
+    data: DataSettings = DataSettings()
+    features: FeatureSettings = FeatureSettings()
+    model: ModelSettings = ModelSettings()
+    momentum: MomentumSettings = MomentumSettings()
+    objective: ObjectiveSettings = ObjectiveSettings()
+    optimizer: OptimizerSettings = OptimizerSettings()
+    training: TrainingSettings = TrainingSettings()
+
+    @model_validator(mode="after")
+    def _agree(self) -> Settings:
+        text = self.model.text
+        if text.encoder == "bigru" and text.trainable_layers not in (0, "all"):
+            raise ValueError(
+                "model.text.trainable_layers is a number of transformer layers; "
+                "with model.text.encoder=bigru leave it out, a BiGRU always trains in full"
+            )
+        late = [e for e in self.optimizer.decay_epochs if e >= self.training.epochs]
+        if self.optimizer.schedule == "step" and late:
+            raise ValueError(
+                f"optimizer.decay_epochs has {late[0]}, but training.epochs is "
+                f"{self.training.epochs}; give epochs below it"
+            )
+        return self

@@ -1,0 +1,84 @@
+"""The in-memory description of a captioned image set, shared by every reader and consumer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from user_itr.errors import DataError
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CaptionedImages:
+    """Images of one split and their captions: any number of captions an image, in any order.
+
+    Args:
+        name: data set name, for reports ("flickr8k").
+        split: split name ("train", "dev", "test", ...).
+        image_ids: N unique ids, in the order of the split file; ids key the feature store.
+        captions: M captions.
+        caption_image: (M,) int64, the row in `image_ids` that each caption describes.
+        image_paths: N image files, where the set has images.
+        feature_file: a `.npy` of region features (rows, K, d), where the set came precomputed.
+        feature_rows: (N,) int64, the row of `feature_file` that holds each image.
+
+    Raises:
+        DataError: if the lengths disagree, an id is repeated, or a caption points at no image.
+    """
+
+    name: str
+    split: str
+    image_ids: tuple[str, ...]
+    captions: tuple[str, ...]
+    caption_image: np.ndarray
+    image_paths: tuple[Path, ...] | None = None
+    feature_file: Path | None = None
+    feature_rows: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        where = f"{self.name} ({self.split})"
+        if self.caption_image.shape != (len(self.captions),):
+            raise DataError(
+                f"{where}: caption_image has shape {self.caption_image.shape} "
+                f"for {len(self.captions)} captions; give one image row a caption."
+            )
+        if len(self.captions) and not (
+            0 <= int(self.caption_image.min()) and int(self.caption_image.max()) < len(self.image_ids)
+        ):
+            raise DataError(f"{where}: a caption points outside the {len(self.image_ids)} images.")
+        if len(set(self.image_ids)) != len(self.image_ids):
+            raise DataError(f"{where}: image ids repeat; give each image one id.")
+        for field, rows in (("image_paths", self.image_paths), ("feature_rows", self.feature_rows)):
+            if rows is not None and len(rows) != len(self.image_ids):
+                raise DataError(
+                    f"{where}: {field} has {len(rows)} entries for {len(self.image_ids)} images."
+                )
+
+    def __len__(self) -> int:
+        return len(self.image_ids)
+
+    def captions_by_image(self) -> list[np.ndarray]:
+        """The caption rows of each image: N arrays of int64, an empty one where there is none."""
+        order = np.argsort(self.caption_image, kind="stable")
+        bounds = np.searchsorted(self.caption_image[order], np.arange(len(self) + 1))
+        return [order[bounds[i] : bounds[i + 1]] for i in range(len(self))]
+
+    def subset(self, rows: Sequence[int] | np.ndarray) -> CaptionedImages:
+        """The same set cut to the images `rows` (int), in that order, with their captions."""
+        rows = np.asarray(rows, dtype=np.int64)
+        by_image = self.captions_by_image()
+        kept = [by_image[row] for row in rows]
+        caption_rows = np.concatenate(kept) if kept else np.empty(0, np.int64)
+        return CaptionedImages(
+            name=self.name,
+            split=self.split,
+            image_ids=tuple(self.image_ids[row] for row in rows),
+            captions=tuple(self.captions[row] for row in caption_rows),
+            caption_image=np.repeat(np.arange(len(rows)), [len(k) for k in kept]).astype(np.int64),
+            image_paths=None if self.image_paths is None else tuple(self.image_paths[r] for r in rows),
+            feature_file=self.feature_file,
+            feature_rows=None if self.feature_rows is None else self.feature_rows[rows],
+        )

@@ -1,0 +1,84 @@
+"""Finding and decoding image files: the one place where a file becomes pixels."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+from PIL import Image, ImageOps
+
+from user_itr.errors import DataError
+
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"})
+"""File name endings (lower case) that are taken for images when a folder is walked."""
+
+MAX_PIXELS = 200_000_000
+"""Images above this many pixels are refused before they are decoded (decompression bombs)."""
+
+
+def find_images(folder: Path) -> Iterator[Path]:
+    """Yield every image file below `folder`, recursively, in sorted order, links not followed.
+
+    Raises:
+        DataError: if `folder` is no directory.
+    """
+    if not folder.is_dir():
+        raise DataError(f"{folder}: no such folder; give a folder that holds images.")
+    for parent, folders, files in os.walk(folder):
+        folders.sort()
+        for name in sorted(files):
+            if os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES and not name.startswith("."):
+                yield Path(parent, name)
+
+
+def load_image(path: Path, draft: int | None = None) -> Image.Image:
+    """Decode an image file to RGB, upright after its EXIF orientation; a GIF gives its first frame.
+
+    Transparent pixels are laid over white, and 16-bit greyscale is scaled to 8 bits.
+
+    Args:
+        path: the file.
+        draft: where given, JPEG decoding may scale down by 2, 4 or 8 as long as both sides stay
+            at least `draft` pixels: faster, and not the same to the last bit.
+
+    Returns:
+        An RGB image.
+
+    Raises:
+        DataError: if the file cannot be read or decoded, or has more than `MAX_PIXELS`.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(path) as image:
+                if image.width * image.height > MAX_PIXELS:
+                    raise DataError(
+                        f"{path}: {image.width} x {image.height} pixels is over the limit of "
+                        f"{MAX_PIXELS:,}; scale the image down first."
+                    )
+                if draft is not None:
+                    image.draft("RGB", (draft, draft))
+                image.load()
+                upright = ImageOps.exif_transpose(image)
+                return _to_rgb(upright)
+    except DataError:
+        raise
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such image file; check the path.") from None
+    except Exception as error:  # Pillow's decoders raise nearly anything on damaged input
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise DataError(
+            f"{path}: cannot be decoded as an image ({reason}); replace or remove the file."
+        ) from error
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I;16") or image.mode == "I":
+        image = image.point(lambda value: value / 257).convert("L")
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, (255, 255, 255, 255))
+        image = Image.alpha_composite(white, image)
+    return image.convert("RGB")

@@ -1,0 +1,129 @@
+"""Karpathy JSON: `dataset_flickr8k.json`, `dataset_flickr30k.json`, `dataset_coco.json`.
+
+`images[]` holds `filename`, `filepath` (COCO only), `split` and `sentences[].raw`. Images of the
+split "restval" (COCO) train, as everybody in the field counts them.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from user_itr.data.captions import CaptionedImages
+from user_itr.data.problems import Problem
+from user_itr.data.readers.image_folder import guess_image_folder
+from user_itr.data.readers.set_builder import SetBuilder, match_split, sort_splits
+from user_itr.data.readers.text import read_json
+from user_itr.errors import DataError
+
+LAYOUT = "dataset_*.json (Karpathy) beside images/"
+
+_IMAGE_FOLDERS = (
+    "images",
+    "Images",
+    "Flicker8k_Dataset",
+    "flickr30k-images",
+    "flickr30k_images",
+)
+
+
+def detect(root: Path) -> bool:
+    """Whether `root` is, or holds, a file `dataset_*.json`."""
+    return bool(_json_files(root))
+
+
+def splits(root: Path) -> list[str]:
+    """The splits that the file's images name, "restval" counted as "train".
+
+    Raises:
+        DataError: if the file cannot be read or is no Karpathy JSON.
+    """
+    entries = _load(_json_file(root))[1]
+    return sort_splits({split for entry in entries if (split := _split(entry)) is not None})
+
+
+def read(root: Path, split: str, images: Path | None, problems: list[Problem]) -> CaptionedImages:
+    """Read one split; image ids are `filepath/filename`, or `filename` where there is no path.
+
+    Args:
+        root: the JSON file, or the folder that holds it.
+        split: "train" (with "restval"), "val" (or "dev") or "test".
+        images: the images folder; guessed beside the file by default.
+        problems: defects are appended here, and what they concern is left out.
+
+    Raises:
+        DataError: if the file, the split or every image is missing, or the file is malformed.
+    """
+    file = _json_file(root)
+    name, entries = _load(file)
+    parts = [_split(entry) for entry in entries]
+    split = match_split(file, split, sort_splits({part for part in parts if part is not None}))
+    rows = [row for row, part in enumerate(parts) if part == split]
+    folder = file.parent
+    names = [image for row in rows if (image := _image_name(entries[row])) is not None]
+    beside = [folder / part for part in _IMAGE_FOLDERS]
+    image_folder = guess_image_folder(root, images, [*beside, folder], names)
+    builder = SetBuilder(name, split, image_folder, problems)
+    for row, part in enumerate(parts):
+        if part is None:
+            message = "has no `split`; give it one of train, restval, val, test."
+            problems.append(Problem(file, f"images[{row}]", message))
+    for row in rows:
+        _add(builder, entries[row], file, f"images[{row}]", problems)
+    return builder.build()
+
+
+def _add(builder: SetBuilder, entry: Any, file: Path, where: str, problems: list[Problem]) -> None:
+    name = _image_name(entry)
+    if name is None:
+        problems.append(Problem(file, where, "has no `filename`; name the image file."))
+        return
+    image_id = builder.add_image(name, file, where)
+    if image_id is None:
+        return
+    sentences = entry.get("sentences")
+    if not isinstance(sentences, list):
+        problems.append(Problem(file, where, "`sentences` is no list; give a list of {raw: ...}."))
+        return
+    for number, sentence in enumerate(sentences):
+        raw = sentence.get("raw") if isinstance(sentence, dict) else None
+        builder.add_caption(image_id, raw, file, f"{where}.sentences[{number}]")
+
+
+def _split(entry: Any) -> str | None:
+    split = entry.get("split") if isinstance(entry, dict) else None
+    if not isinstance(split, str) or not split:
+        return None
+    return "train" if split == "restval" else split
+
+
+def _image_name(entry: Any) -> str | None:
+    name, path = entry.get("filename"), entry.get("filepath")
+    if not isinstance(name, str):
+        return None
+    return f"{path.rstrip('/')}/{name}" if isinstance(path, str) and path else name
+
+
+def _load(file: Path) -> tuple[str, list[Any]]:
+    content = read_json(file)
+    entries = content.get("images") if isinstance(content, dict) else None
+    if not isinstance(entries, list):
+        raise DataError(f"{file}: no list `images`; give a Karpathy JSON (dataset_*.json).")
+    name = content.get("dataset")
+    return (name if isinstance(name, str) else file.stem.removeprefix("dataset_")), entries
+
+
+def _json_files(root: Path) -> list[Path]:
+    if root.is_file():
+        return [root] if root.name.startswith("dataset_") and root.suffix == ".json" else []
+    return sorted(path for path in root.glob("dataset_*.json") if path.is_file())
+
+
+def _json_file(root: Path) -> Path:
+    files = [root] if root.is_file() else _json_files(root)
+    if not files:
+        raise DataError(f"{root}: no dataset_*.json here; give the file or its folder.")
+    if len(files) > 1:
+        names = ", ".join(file.name for file in files)
+        raise DataError(f"{root}: several sets ({names}); give the path of one of these files.")
+    return files[0]

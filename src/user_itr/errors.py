@@ -1,0 +1,38 @@
+"""The one exception family of user-itr.
+
+Every error that a user can cause is a `UserItrError` whose message is one clear sentence: what is
+wrong, where (file, line, field), the value received and the remedy. The command line catches the
+family once, prints the sentence and exits with `exit_code`; a traceback is a defect of ours.
+"""
+
+from __future__ import annotations
+
+
+class UserItrError(Exception):
+    """Base of every error that names a mistake in input, files or settings."""
+
+    exit_code = 2
+
+
+class ConfigError(UserItrError):
+    """A setting is unknown, has a bad value, or contradicts another one."""
+
+
+class DataError(UserItrError):
+    """A captioned data set or an image cannot be read as it stands."""
+
+
+class FeatureError(UserItrError):
+    """A feature store is missing, incomplete, or made by other settings than those asked for."""
+
+
+class CheckpointError(UserItrError):
+    """A checkpoint cannot be loaded: missing parts, another format version, a wrong hash."""
+
+
+class IndexStoreError(UserItrError):
+    """A search index cannot be opened or was made by another model."""
+
+
+class MissingExtraError(UserItrError):
+    """An optional dependency is needed; the message gives the `pip install` line."""

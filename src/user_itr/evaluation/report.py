@@ -1,0 +1,113 @@
+"""Metrics for people (a table) and for programs (a JSON document)."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from rich.table import Table
+
+from user_itr import __version__
+from user_itr.errors import DataError
+from user_itr.evaluation.metrics import CrossModalMetrics
+
+REPORT_FORMAT = 1
+"""Version of the JSON document; it grows when a field changes its meaning."""
+
+
+def metrics_table(metrics: CrossModalMetrics, title: str | None = None) -> Table:
+    """Both directions as a `rich` table: recalls in percent, ranks, counts; rsum below."""
+    table = Table(
+        title=title, caption=f"rsum {metrics.rsum:.1f}, {metrics.ties} ties", caption_justify="left"
+    )
+    table.add_column("direction", no_wrap=True)
+    for name in (*(f"R@{k}" for k in metrics.i2t.recall), "median", "mean", "queries", "among"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for direction, one in (("image to text", metrics.i2t), ("text to image", metrics.t2i)):
+        table.add_row(
+            direction,
+            *(f"{value:.1f}" for value in one.recall.values()),
+            f"{one.median_rank:g}",
+            f"{one.mean_rank:.1f}",
+            str(one.queries),
+            str(one.candidates),
+        )
+    return table
+
+
+def metrics_document(
+    metrics: CrossModalMetrics, *, dataset: str, split: str, extra: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """The JSON document of one evaluation.
+
+    Args:
+        metrics: what was measured.
+        dataset: data set name.
+        split: split name.
+        extra: anything else worth keeping (config, hashes, times), JSON types only; it is held
+            under "extra".
+
+    Returns:
+        "format", "dataset", "split", "images", "captions" (counts of candidates), "metrics"
+        (`CrossModalMetrics.to_dict`: both directions with the number of queries, rsum, tie rule),
+        "versions" and "extra".
+    """
+    return {
+        "format": REPORT_FORMAT,
+        "dataset": dataset,
+        "split": split,
+        "images": metrics.t2i.candidates,
+        "captions": metrics.i2t.candidates,
+        "metrics": metrics.to_dict(),
+        "versions": {
+            "user-itr": __version__,
+            "python": platform.python_version(),
+            "numpy": np.__version__,
+            "torch": torch.__version__,
+        },
+        "extra": dict(extra or {}),
+    }
+
+
+def write_metrics(
+    path: Path,
+    metrics: CrossModalMetrics,
+    *,
+    dataset: str,
+    split: str,
+    extra: Mapping[str, Any] | None = None,
+) -> None:
+    """Write `metrics_document` to `path`; the file there before stays until the new one is whole.
+
+    Args:
+        path: the JSON file; its folder is made where it is missing.
+        metrics: what was measured.
+        dataset: data set name.
+        split: split name.
+        extra: as in `metrics_document`.
+
+    Raises:
+        DataError: if the file cannot be written.
+        TypeError: if `extra` holds what JSON has no form for.
+        ValueError: if `extra` holds NaN or infinity.
+    """
+    document = metrics_document(metrics, dataset=dataset, split=split, extra=extra)
+    text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(path)
+    except OSError as error:
+        with suppress(OSError):
+            temporary.unlink()
+        raise DataError(
+            f"{path}: cannot be written ({error.strerror}); name a file in a folder you may write."
+        ) from error

@@ -1,0 +1,1 @@
+"""Images to region features: backbones, resumable extraction and the memory-mapped store."""

@@ -1,0 +1,128 @@
+"""The interface that every backbone meets, and the hash that names its weights."""
+
+from __future__ import annotations
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from pydantic import JsonValue
+from torch import Tensor, nn
+
+from user_itr.data.images import load_image
+from user_itr.errors import FeatureError
+
+
+class Backbone(nn.Module, ABC):
+    """A frozen network that describes an image by K regions of width d.
+
+    `preprocess` is the per-image part: cheap, on the CPU, safe to call from several threads at
+    once. `forward` is the batch part and holds the rest, normalisation included where `preprocess`
+    leaves 8-bit pixels. Subclasses are built in evaluation mode with gradients off.
+
+    Attributes:
+        name: what `create_backbone` was given ("efficientnet-lite0", "transformers:my/model").
+        regions: K, region vectors an image.
+        width: d, numbers a region.
+        preprocessing: all that decides the pixels the network sees, as JSON.
+        weights_hash: SHA-256 of the weights, 64 hex digits.
+        draft: JPEG files may be decoded at 1/2, 1/4 or 1/8 as long as both sides keep this many
+            pixels; None decodes in full.
+    """
+
+    name: str
+    regions: int
+    width: int
+    preprocessing: dict[str, JsonValue]
+    weights_hash: str
+    draft: int | None = None
+
+    @abstractmethod
+    def preprocess(self, image: Image.Image) -> np.ndarray:
+        """Scale one RGB image of any size to the network's input.
+
+        Returns:
+            An array of the same shape and dtype for every image: uint8 (H, W, 3), or float32
+            (3, H, W) that is normalised already.
+
+        Raises:
+            DataError: if the image has a shape that the preprocessing cannot take.
+        """
+
+    @abstractmethod
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Region features of a batch of `preprocess` results: (B, ...) -> (B, K, d) float32."""
+
+    def load(self, path: Path) -> np.ndarray:
+        """Decode an image file and preprocess it.
+
+        Raises:
+            DataError: if the file cannot be decoded or preprocessed.
+        """
+        return self.preprocess(load_image(path, draft=self.draft))
+
+    def encode(self, pixels: np.ndarray) -> Tensor:
+        """Region features without gradient, computed where the weights are.
+
+        Args:
+            pixels: (B, ...) stacked results of `preprocess`.
+
+        Returns:
+            (B, K, d) float32 on the CPU.
+
+        Raises:
+            FeatureError: if the network gives another shape, NaN or infinity.
+        """
+        device = next(self.parameters()).device
+        with torch.inference_mode():
+            # torch warns of arrays that it may not write to, as Pillow's are
+            batch = torch.from_numpy(np.require(pixels, requirements="W"))
+            features: Tensor = self(batch.to(device)).cpu()
+        expected = (len(pixels), self.regions, self.width)
+        if tuple(features.shape) != expected:
+            raise FeatureError(
+                f"backbone {self.name} gave features of shape {tuple(features.shape)} instead of "
+                f"{expected}; choose a backbone with a fixed number of regions."
+            )
+        if not bool(torch.isfinite(features).all()):
+            raise FeatureError(
+                f"backbone {self.name} gave NaN or infinite features; check its weights."
+            )
+        return features
+
+    def _freeze(self) -> None:
+        """Evaluation mode, no gradients, and the memory format that convolutions run fastest in."""
+        self.eval().requires_grad_(False)
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def identity(self) -> dict[str, JsonValue]:
+        """What a feature store records of its backbone: name, hash, preprocessing, K and d."""
+        return {
+            "backbone": self.name,
+            "weights_hash": self.weights_hash,
+            "preprocessing": self.preprocessing,
+            "regions": self.regions,
+            "width": self.width,
+        }
+
+
+def hash_files(paths: Sequence[Path]) -> str:
+    """SHA-256 of weights files, 64 hex digits.
+
+    One file gives what `sha256sum` prints for it; several give the SHA-256 of their digests' text,
+    joined in the order of the file names.
+    """
+    digests = []
+    for path in sorted(paths, key=lambda path: path.name):
+        digest = hashlib.sha256()
+        with path.open("rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+        digests.append(digest.hexdigest())
+    if len(digests) == 1:
+        return digests[0]
+    return hashlib.sha256("".join(digests).encode()).hexdigest()

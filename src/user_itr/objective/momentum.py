@@ -1,0 +1,96 @@
+"""Momentum contrast: slowly moving copies of both encoders and the two queues they fill.
+
+USER, arXiv 2301.06844, after He et al., "Momentum contrast", CVPR 2020.
+"""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import Tensor, nn
+
+from user_itr.model.dual_encoder import DualEncoder
+from user_itr.objective.queue import EmbeddingQueue
+
+
+class MomentumContrast(nn.Module):
+    """Momentum encoders and their dual queues.
+
+    After every optimizer step each parameter follows theta_k = m theta_k + (1 - m) theta_q, in place
+    and in one fused pass. Frozen parameters are shared with the query encoder, not copied.
+
+    The momentum encoders always run in evaluation mode: no dropout, and BatchNorm normalises with
+    its running statistics, so a key depends on its own item alone and no batch leaks into it. Those
+    statistics are floating-point buffers and follow the query encoder's by the same rule, at the
+    faster rate min(m, (1 + t) / (10 + t)) after t updates: they start at (0, 1), which says nothing
+    of the data, and at m = 0.999 would keep that start for thousands of steps. Integer buffers are
+    copied.
+
+    Args:
+        model: the query encoders; copied here.
+        width: D, the width of the joint space.
+        queue_length: M of both queues; 0 for none.
+        momentum: m, 0.999 in the paper.
+
+    Raises:
+        ValueError: if `momentum` is outside [0, 1].
+    """
+
+    updates: Tensor
+
+    def __init__(
+        self, model: DualEncoder, width: int, queue_length: int = 2048, momentum: float = 0.999
+    ) -> None:
+        super().__init__()
+        if not 0 <= momentum <= 1:
+            raise ValueError(f"momentum must be in [0, 1], got {momentum}")
+        self.momentum = momentum
+        shared = {id(p): p for p in model.parameters() if not p.requires_grad}
+        self.encoder: DualEncoder = copy.deepcopy(model, shared)  # type: ignore[arg-type]
+        self.encoder.requires_grad_(False)
+        self.encoder.eval()
+        self.image_queue = EmbeddingQueue(queue_length, width)
+        self.caption_queue = EmbeddingQueue(queue_length, width)
+        self.register_buffer("updates", torch.zeros((), dtype=torch.int64))
+
+    def train(self, mode: bool = True) -> MomentumContrast:
+        """Keep the momentum encoders in evaluation mode, whatever `mode` says."""
+        super().train(mode)
+        self.encoder.eval()
+        return self
+
+    @torch.no_grad()
+    def forward(
+        self,
+        regions: Tensor,
+        region_mask: Tensor | None,
+        tokens: Tensor,
+        token_mask: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        """Momentum embeddings (B, D) and (T, D) of a batch, without gradient."""
+        return self.encoder(regions, region_mask, tokens, token_mask)  # type: ignore[no-any-return]
+
+    @torch.no_grad()
+    def update(self, model: DualEncoder) -> None:
+        """Move the momentum encoders towards `model`, once an optimizer step."""
+        keys, queries = [], []
+        for key, query in zip(self.encoder.parameters(), model.parameters(), strict=True):
+            if query.requires_grad:
+                keys.append(key.data)
+                queries.append(query.data)
+        if keys:
+            torch._foreach_lerp_(keys, queries, 1.0 - self.momentum)
+        updates = int(self.updates)
+        statistics_rate = min(self.momentum, (1 + updates) / (10 + updates))
+        for key, query in zip(self.encoder.buffers(), model.buffers(), strict=True):
+            if key.is_floating_point():
+                key.lerp_(query.to(key.dtype), 1.0 - statistics_rate)
+            else:
+                key.copy_(query)
+        self.updates += 1
+
+    def enqueue(self, images: Tensor, image_owner: Tensor, captions: Tensor, caption_owner: Tensor) -> None:
+        """Append momentum embeddings (B, D) and (T, D) with their image ids to the two queues."""
+        self.image_queue.enqueue(images, image_owner)
+        self.caption_queue.enqueue(captions, caption_owner)

@@ -1,0 +1,83 @@
+"""The small JSON file beside an index's table: which model made it, in which format."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+from user_itr.errors import IndexStoreError
+
+FORMAT_VERSION = 1
+MANIFEST = "index.json"
+PENDING = "rebuild.json"
+"""The manifest of a rebuild that is not complete yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What an index records about itself.
+
+    Attributes:
+        fingerprint: of the model that made the embeddings.
+        description: of that model, one line for people.
+        dim: width D of the embeddings.
+        model: checkpoint the model was loaded from, so that a search needs no `--model`.
+        generation: number of the table that holds the photos; each rebuild takes the next one.
+        format_version: of this layout; a newer one than `FORMAT_VERSION` is refused.
+    """
+
+    fingerprint: str
+    description: str
+    dim: int
+    model: str
+    generation: int = 1
+    format_version: int = FORMAT_VERSION
+
+    @property
+    def table(self) -> str:
+        """Name of the LanceDB table."""
+        return f"photos-{self.generation}"
+
+    @staticmethod
+    def exists(index: Path) -> bool:
+        """Whether the folder `index` holds an index, readable or not."""
+        return (index / MANIFEST).is_file()
+
+    def write(self, index: Path, name: str = MANIFEST) -> None:
+        """Write the file `name` in the folder `index`, whole or not at all."""
+        file = index / name
+        partial = file.with_name(f".{file.name}.{os.getpid()}.tmp")
+        partial.write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
+        os.replace(partial, file)  # noqa: PTH105
+
+    @classmethod
+    def read(cls, index: Path, name: str = MANIFEST) -> Manifest:
+        """Read the file `name` in the folder `index`.
+
+        Raises:
+            IndexStoreError: if it is damaged or of a newer format.
+        """
+        file = index / name
+        remedy = "restore the file, or delete the index folder and index again"
+        if name == PENDING:
+            remedy = "delete the file and start the rebuild again"
+        try:
+            content = json.loads(file.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise IndexStoreError(f"{file}: cannot be read ({error}); {remedy}.") from error
+        if not isinstance(content, dict):
+            raise IndexStoreError(f"{file}: holds no JSON object; {remedy}.")
+        version = content.get("format_version")
+        if isinstance(version, int) and version > FORMAT_VERSION:
+            raise IndexStoreError(
+                f"{file}: the index has format version {version}, and this user-itr reads up to "
+                f"{FORMAT_VERSION}; upgrade user-itr, or index into another folder."
+            )
+        for field in fields(cls):
+            kind = int if field.type == "int" else str
+            value = content.get(field.name)
+            if not isinstance(value, kind) or (kind is int and (value is True or int(value) < 1)):
+                raise IndexStoreError(f"{file}: {field.name} is {value!r}; {remedy}.")
+        return cls(**{field.name: content[field.name] for field in fields(cls)})

@@ -1,0 +1,170 @@
+"""The LanceDB table of an index: the one place that talks to LanceDB."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import filelock
+import lancedb
+import numpy as np
+import pyarrow as pa
+from lancedb.expr import col
+
+from user_itr.errors import IndexStoreError
+
+LOCK = "index.lock"
+
+
+@contextmanager
+def store_errors(path: Path, verb: str) -> Iterator[None]:
+    """Turn what LanceDB and the file system raise into an IndexStoreError about `path`."""
+    try:
+        yield
+    except (OSError, RuntimeError, ValueError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise IndexStoreError(
+            f"{path}: the index cannot be {verb} ({reason}); check its disk and permissions, or "
+            "delete the folder and index again."
+        ) from error
+
+
+@contextmanager
+def write_lock(path: Path) -> Iterator[None]:
+    """Hold the index at `path` for writing; the lock goes with the process, however it ends.
+
+    Raises:
+        IndexStoreError: if another process holds it.
+    """
+    lock = filelock.FileLock(path / LOCK)
+    try:
+        with store_errors(path, "written"):
+            try:
+                lock.acquire(timeout=0)
+            except filelock.Timeout:
+                raise IndexStoreError(
+                    f"{path}: another process is writing to the index; wait until it is done."
+                ) from None
+        yield
+    finally:
+        lock.release()
+
+
+class PhotoTable:
+    """Photos and their embeddings, one row a path, in the folder of an index.
+
+    Args:
+        path: folder of the index.
+        name: of the table.
+        dim: width D of the embeddings.
+        create: make an empty table where there is none.
+
+    Raises:
+        IndexStoreError: here and in every method, if LanceDB cannot read or write.
+    """
+
+    def __init__(self, path: Path, name: str, dim: int, *, create: bool) -> None:
+        self.path = path
+        self.schema = pa.schema(
+            [
+                pa.field("path", pa.string(), nullable=False),
+                pa.field("size", pa.int64(), nullable=False),
+                pa.field("mtime_ns", pa.int64(), nullable=False),
+                pa.field("width", pa.int32(), nullable=False),
+                pa.field("height", pa.int32(), nullable=False),
+                pa.field("root", pa.string(), nullable=False),
+                pa.field("embedding", pa.list_(pa.float32(), dim), nullable=False),
+            ]
+        )
+        with store_errors(path, "opened"):
+            database = lancedb.connect(path)
+            self._table: Any  # LanceDB's own annotations miss methods that it has
+            if create:
+                self._table = database.create_table(name, schema=self.schema, exist_ok=True)
+            else:
+                self._table = database.open_table(name)
+
+    def __len__(self) -> int:
+        with store_errors(self.path, "read"):
+            self._table.checkout_latest()
+            return int(self._table.count_rows())
+
+    def columns(self, *names: str) -> pa.Table:
+        """Some columns of all rows, without the embeddings."""
+        with store_errors(self.path, "read"):
+            self._table.checkout_latest()
+            return self._table.search().select(list(names)).to_arrow().combine_chunks()
+
+    def rows(self, embeddings: np.ndarray, **columns: Sequence[object]) -> pa.Table:
+        """Arrow rows from (N, D) float32 embeddings and N values for each other column."""
+        flat = pa.array(np.ascontiguousarray(embeddings, dtype=np.float32).ravel())
+        dim = self.schema.field("embedding").type.list_size
+        return pa.table(
+            {**columns, "embedding": pa.FixedSizeListArray.from_arrays(flat, dim)},
+            schema=self.schema,
+        )
+
+    def upsert(self, rows: pa.Table) -> None:
+        """Insert rows, or replace those of the same path, in one atomic step."""
+        with store_errors(self.path, "written"):
+            (
+                self._table.merge_insert("path")
+                .when_matched_update_all()
+                .when_not_matched_insert_all()
+                .execute(rows)
+            )
+
+    def delete(self, paths: Sequence[str]) -> int:
+        """Remove the rows of `paths`; returns how many there were."""
+        if not paths:
+            return 0
+        with store_errors(self.path, "written"):
+            # An expression, not SQL text: a quote in a file name is only a character.
+            return int(self._table.delete(col("path").isin(paths)).num_deleted_rows)
+
+    def nearest(self, query: np.ndarray, k: int) -> pa.Table:
+        """Exact top k by dot product with the (D,) query, scanning every row.
+
+        Returns:
+            Up to k rows of path, width, height, _distance (1 - dot product).
+        """
+
+        def scan() -> pa.Table:
+            self._table.checkout_latest()
+            return (
+                self._table.search(query, vector_column_name="embedding")
+                .distance_type("dot")
+                .bypass_vector_index()
+                .limit(k)
+                .select(["path", "width", "height", "_distance"])
+                .to_arrow()
+            )
+
+        with store_errors(self.path, "read"):
+            for _ in range(2):
+                # `compact` in another process may take away the version that is being read.
+                with suppress(OSError, RuntimeError):
+                    return scan()
+            return scan()
+
+    def compact(self) -> None:
+        """Merge small files and drop old versions, so that the folder does not grow with each run.
+
+        Only under `write_lock`: it also removes what a killed writer left behind.
+        """
+        with store_errors(self.path, "written"):
+            self._table.optimize(
+                cleanup_older_than=timedelta(milliseconds=1), delete_unverified=True
+            )
+
+
+def drop_tables(path: Path, keep: Sequence[str]) -> None:
+    """Remove every photo table of the index at `path` but those named in `keep`."""
+    with store_errors(path, "written"):
+        for table in path.glob("photos-*.lance"):
+            if table.stem not in keep:
+                shutil.rmtree(table)

@@ -1,0 +1,162 @@
+"""Batches of images with some of their captions, in an order that a seed and a place define.
+
+The order of an epoch and the augmentation of a batch are drawn from generators seeded with (seed,
+epoch) and (seed, epoch, batch): the place in training is the whole state, so a resumed run sees the
+same data without anything else being stored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from user_itr.data.captions import CaptionedImages
+from user_itr.model.tokenizer import TokenizedCaptions
+from user_itr.training.augmentation import augment_words
+
+BUCKET = 128
+"""Captions of a batch are sorted by length and padded in groups of about this many."""
+
+
+@dataclass
+class Batch:
+    """B images and T captions of theirs. Not frozen: Fabric converts its tensors in a copy.
+
+    Args:
+        regions: (B, K, d) float32.
+        image_owner: (B,) int64, the images' rows in the train split: ids for owners in queues.
+        tokens: groups of captions of like length; each (t, L) int64 ids or (t, L, W) float states.
+        masks: for each group (t, L) bool.
+        caption_image: (T,) int64, row in the batch of each caption's image, in group order.
+    """
+
+    regions: Tensor
+    image_owner: Tensor
+    tokens: tuple[Tensor, ...]
+    masks: tuple[Tensor, ...]
+    caption_image: Tensor
+
+    def to(self, device: torch.device) -> Batch:
+        """The batch on a device."""
+        return Batch(
+            self.regions.to(device),
+            self.image_owner.to(device),
+            tuple(t.to(device) for t in self.tokens),
+            tuple(m.to(device) for m in self.masks),
+            self.caption_image.to(device),
+        )
+
+
+@dataclass(frozen=True)
+class CaptionAugmentation:
+    """What `augment_words` needs besides the captions."""
+
+    probability: float
+    mask_id: int
+    vocabulary: int
+
+
+class BatchSource:
+    """All batches of a training split.
+
+    An epoch shows every caption once. Images come in random order; each brings
+    `captions_per_image` of its captions, drawn without repetition, so an image with five captions
+    comes five times an epoch with one each, or once with all five.
+
+    Args:
+        images: the split.
+        regions: (rows, K, d) float16 or float32 features, memory map allowed.
+        rows: (N,) int64, each image's row in `regions`.
+        captions: the split's tokenized captions.
+        augmentation: of captions.
+        states: (total, W) cached token states, laid out as `captions.ids`; None for token ids.
+        batch_size: images a batch.
+        captions_per_image: captions that share an image's pass.
+        seed: of order and augmentation.
+    """
+
+    def __init__(
+        self,
+        images: CaptionedImages,
+        regions: np.ndarray,
+        rows: np.ndarray,
+        captions: TokenizedCaptions,
+        augmentation: CaptionAugmentation,
+        *,
+        states: np.ndarray | None = None,
+        batch_size: int = 128,
+        captions_per_image: int = 1,
+        seed: int = 0,
+    ) -> None:
+        self.regions = regions
+        self.rows = rows
+        self.captions = captions
+        self.augmentation = augmentation
+        self.states = states
+        self.batch_size = batch_size
+        self.captions_per_image = captions_per_image
+        self.seed = seed
+        self._captions_of = images.captions_by_image()
+        sizes = np.array([len(c) for c in self._captions_of])
+        rounds = -(-sizes // captions_per_image)
+        self._turns = np.repeat(np.arange(len(sizes)), rounds)
+        self._round = np.concatenate([np.arange(r) for r in rounds]) if len(rounds) else rounds
+        # A last batch of one image has no negative and no batch statistics.
+        full, rest = divmod(len(self._turns), batch_size)
+        self.batches_per_epoch = full + (1 if rest > 1 else 0)
+
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
+        """Batches of an epoch, from batch `start` on."""
+        rng = np.random.default_rng([self.seed, epoch])
+        shuffled = [rng.permutation(captions) for captions in self._captions_of]
+        order = self._spread(rng)
+        for number in range(start, self.batches_per_epoch):
+            turns = order[number * self.batch_size : (number + 1) * self.batch_size]
+            yield self._batch(turns, shuffled, np.random.default_rng([self.seed, epoch, number]))
+
+    def _spread(self, rng: np.random.Generator) -> np.ndarray:
+        """Random order of turns in which an image's turns lie far apart: round by round."""
+        return np.lexsort((rng.random(len(self._turns)), self._round))
+
+    def _batch(
+        self, turns: np.ndarray, shuffled: list[np.ndarray], rng: np.random.Generator
+    ) -> Batch:
+        images = self._turns[turns]
+        share = self.captions_per_image
+        chosen = [
+            shuffled[image][turn * share : (turn + 1) * share]
+            for image, turn in zip(images, self._round[turns], strict=True)
+        ]
+        captions = np.concatenate(chosen)
+        caption_image = np.repeat(np.arange(len(images)), [len(c) for c in chosen])
+        by_length = np.argsort(self.captions.lengths[captions], kind="stable")
+        captions, caption_image = captions[by_length], caption_image[by_length]
+        groups = np.array_split(captions, max(1, round(len(captions) / BUCKET)))
+        tokens, masks = zip(*(self._tokens(group, rng) for group in groups), strict=True)
+        features = torch.from_numpy(np.asarray(self.regions[self.rows[images]], dtype=np.float32))
+        return Batch(
+            features,
+            torch.from_numpy(images.astype(np.int64)),
+            tokens,
+            masks,
+            torch.from_numpy(caption_image.astype(np.int64)),
+        )
+
+    def _tokens(self, rows: np.ndarray, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+        positions, ids, mask = augment_words(
+            self.captions,
+            rows,
+            self.augmentation.probability,
+            self.augmentation.mask_id,
+            self.augmentation.vocabulary,
+            rng,
+            drop_only=self.states is not None,
+        )
+        if self.states is None:
+            return torch.from_numpy(ids), torch.from_numpy(mask)
+        states = torch.from_numpy(self.states[positions]).float()
+        return states, torch.from_numpy(mask)

@@ -1,0 +1,55 @@
+"""Evaluating the model in training on a prepared split."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
+import numpy as np
+import torch
+
+from user_itr.evaluation.metrics import CrossModalMetrics, evaluate_embeddings
+from user_itr.model.dual_encoder import DualEncoder
+from user_itr.training.preparation import Split
+
+BATCH = 256
+
+
+@torch.no_grad()
+def evaluate_split(
+    model: DualEncoder,
+    split: Split,
+    device: torch.device,
+    autocast: Callable[[], AbstractContextManager[object]],
+) -> CrossModalMetrics:
+    """Recall both ways of a split, each image encoded once; the model's mode is restored.
+
+    Args:
+        model: the query encoders.
+        split: prepared inputs.
+        device: where the model is.
+        autocast: precision context of the training.
+    """
+    training = model.training
+    model.eval()
+    width = model.text.linear.out_features
+    images = np.empty((len(split.images), width), dtype=np.float32)
+    captions = np.empty((len(split.captions), width), dtype=np.float32)
+    with autocast():
+        for start in range(0, len(images), BATCH):
+            rows = split.rows[start : start + BATCH]
+            regions = torch.from_numpy(np.asarray(split.regions[rows], dtype=np.float32))
+            images[start : start + BATCH] = model.image(regions.to(device)).cpu().numpy()
+        order = np.argsort(split.captions.lengths, kind="stable")
+        for start in range(0, len(order), BATCH):
+            rows = order[start : start + BATCH]
+            if split.states is None:
+                tokens, mask = split.captions.padded(rows)
+            else:
+                positions, real = split.captions.positions(rows)
+                tokens = torch.from_numpy(np.asarray(split.states[positions])).float()
+                mask = torch.from_numpy(real)
+            output = model.text(tokens.to(device), mask.to(device))
+            captions[rows] = output.cpu().numpy()
+    model.train(training)
+    return evaluate_embeddings(images, captions, split.images.caption_image)

@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner, Result
+
+from user_itr.cli import index as index_cli
+from user_itr.cli import search as cli
+from user_itr.errors import UserItrError
+from user_itr.search.index import ImageIndex
+
+sys.path.append(str(Path(__file__).parents[1] / "search"))
+from colour_encoder import PALETTE, ColourEncoder, paint
+
+app = typer.Typer(rich_markup_mode=None)
+app.command("index")(index_cli.index_command)
+app.command("search")(cli.search_command)
+
+
+def run(*words: object) -> Result:
+    return CliRunner().invoke(app, ["search", *(str(word) for word in words)])
+
+
+def mistake(*words: object) -> str:
+    """Run a search that must end in an error of ours; its sentence."""
+    result = run(*words)
+    assert isinstance(result.exception, UserItrError), result.output
+    assert result.exception.exit_code == 2
+    return str(result.exception)
+
+
+@pytest.fixture(autouse=True)
+def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Photos of every colour in the default index."""
+    monkeypatch.setattr(cli, "load_encoder", lambda path: ColourEncoder(Path(path).name))
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    monkeypatch.chdir(tmp_path)
+    for name in ("model", "newer"):
+        (tmp_path / name).mkdir()
+    folder = tmp_path / ("a long folder name " * 10).strip() / "[bold]photos"
+    for colour in PALETTE:
+        paint(folder / f"{colour}.png", colour, (30, 20))
+    encoder = ColourEncoder("model")
+    index = ImageIndex.create_or_open(index_cli.default_index(), encoder, "model")
+    index.update(folder, encoder)
+    return folder
+
+
+def test_table_has_whole_paths(photos: Path) -> None:
+    result = run("something red", "-k", 3)
+    assert result.exit_code == 0, result.output
+    lines = [line for line in result.stdout.splitlines() if line.strip()]
+    assert lines[0].split() == ["rank", "score", "path"]
+    assert len(lines) == 5
+    rank, score, path = lines[2].split(maxsplit=2)
+    assert (rank, path) == ("1", str(photos / "red.png"))
+    assert 0.9 < float(score) <= 1
+    assert [line.split()[0] for line in lines[2:]] == ["1", "2", "3"]
+    assert all(line == line.rstrip() for line in lines)
+
+
+def test_json(photos: Path, tmp_path: Path) -> None:
+    answer = json.loads(run("blue", "--json", "--top", 100).stdout)
+    assert set(answer) == {"query", "image", "results"}
+    assert (answer["query"], answer["image"]) == ("blue", None)
+    assert [hit["rank"] for hit in answer["results"]] == list(range(1, 9))
+    assert all(
+        set(hit) == {"rank", "score", "path", "width", "height"} for hit in answer["results"]
+    )
+    best = answer["results"][0]
+    assert best["path"] == str(photos / "blue.png")
+    assert (best["width"], best["height"]) == (30, 20)
+    scores = [hit["score"] for hit in answer["results"]]
+    assert scores == sorted(scores, reverse=True)
+    encoder = ColourEncoder("model")
+    by_hand = encoder.encode_images([photos / "blue.png"]) @ encoder.encode_text(["blue"]).T
+    assert best["score"] == pytest.approx(float(by_hand[0, 0]), abs=1e-6)
+
+
+def test_image_and_both(photos: Path, tmp_path: Path) -> None:
+    query = paint(tmp_path / "query image.jpg", "green", (700, 600))
+    alone = json.loads(run("--image", query, "--json", "-k", 1).stdout)
+    assert (alone["query"], alone["image"]) == (None, str(query))
+    assert alone["results"][0]["path"] == str(photos / "green.png")
+    both = json.loads(run("red", "--image", query, "--json", "-k", 2).stdout)
+    assert {Path(hit["path"]).stem for hit in both["results"]} == {"red", "green"}
+    own = json.loads(run("--image", photos / "red.png", "--json", "-k", 8).stdout)
+    assert len(own["results"]) == 7
+
+
+def test_no_results_is_exit_code_1(photos: Path, tmp_path: Path) -> None:
+    ImageIndex.create_or_open("bare", ColourEncoder("model"), "model")
+    result = run("red", "--index", "bare")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "index is empty" in result.stderr
+    result = run("red", "--index", "bare", "--json")
+    assert result.exit_code == 1
+    assert json.loads(result.stdout) == {"query": "red", "image": None, "results": []}
+    encoder = ColourEncoder("model")
+    only = paint(tmp_path / "one" / "red.png", "red")
+    ImageIndex.create_or_open("single", encoder, "model").update("one", encoder)
+    result = run("--image", only, "--index", "single")
+    assert result.exit_code == 1
+    assert "no other photos" in result.stderr
+
+
+def test_mistakes_name_the_remedy(photos: Path, tmp_path: Path) -> None:
+    assert "nothing to search for" in mistake()
+    assert "is empty" in mistake("  ")
+    assert "missing.png: no such image file" in mistake("--image", "missing.png")
+    assert "no such search index" in mistake("red", "--index", "nowhere")
+    assert "is not a search index" in mistake("red", "--index", tmp_path)
+    message = mistake("red", "--model", "newer")
+    assert "made by model" in message
+    assert "newer, 8 colours" in message
+    assert run("red", "-k", 0).exit_code == 2
+    broken = tmp_path / "broken.jpg"
+    broken.write_bytes(b"nothing")
+    assert "cannot be decoded" in mistake("--image", broken)

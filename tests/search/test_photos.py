@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from colour_encoder import PALETTE, paint
+from PIL import Image
+
+from user_itr.errors import DataError
+from user_itr.search import photos as module
+from user_itr.search.photos import (
+    SHORT_SIDE,
+    decode_ahead,
+    load_photo,
+    outermost_with_images,
+    scan,
+)
+
+SIDEWAYS = Image.Exif()
+SIDEWAYS[0x0112] = 6
+
+
+@pytest.mark.parametrize(
+    ("size", "name", "exif", "upright"),
+    [
+        ((40, 20), "small.jpg", Image.Exif(), (40, 20)),
+        ((40, 20), "small-turned.jpg", SIDEWAYS, (20, 40)),
+        ((40, 20), "small-turned.png", SIDEWAYS, (20, 40)),
+        ((2400, 1600), "large.jpg", Image.Exif(), (2400, 1600)),
+        ((2400, 1600), "large-turned.jpg", SIDEWAYS, (1600, 2400)),
+        ((2400, 1600), "large-turned.png", SIDEWAYS, (1600, 2400)),
+        ((1031, 1030), "nearly-square.jpg", SIDEWAYS, (1030, 1031)),
+    ],
+)
+def test_size_is_that_of_the_upright_original(
+    tmp_path: Path,
+    size: tuple[int, int],
+    name: str,
+    exif: Image.Exif,
+    upright: tuple[int, int],
+) -> None:
+    photo = load_photo(paint(tmp_path / name, "red", size, exif=exif))
+    assert (photo.width, photo.height) == upright
+    width, height = photo.image.size
+    assert (width > height) == (upright[0] > upright[1])
+    if min(size) >= SHORT_SIDE:
+        assert SHORT_SIDE <= min(width, height) < 2 * SHORT_SIDE
+    else:
+        assert (width, height) == upright
+
+
+def test_scaling_down_keeps_the_picture(tmp_path: Path) -> None:
+    ramp = np.linspace(0, 255, 1600, dtype=np.uint8)
+    pixels = np.stack([np.tile(ramp, (1200, 1))] * 3, axis=-1)
+    Image.fromarray(pixels).save(tmp_path / "ramp.png")
+    Image.fromarray(pixels).save(tmp_path / "ramp.jpg", quality=95)
+    for name in ("ramp.png", "ramp.jpg"):
+        small = np.asarray(load_photo(tmp_path / name).image, np.float64)
+        assert small.shape == (600, 800, 3)
+        wanted = pixels.reshape(600, 2, 800, 2, 3).mean((1, 3))
+        assert np.abs(small - wanted).max() < 4
+
+
+def test_decode_ahead_keeps_the_order_and_reports_what_fails(tmp_path: Path) -> None:
+    paths = [paint(tmp_path / f"{n}.png", "blue", (n + 1, 5)) for n in range(11)]
+    paths[4].write_bytes(b"no picture")
+    paths[9].unlink()
+    batches = list(decode_ahead(paths, batch_size=3, workers=2))
+    assert [len(p) + len(s) for p, s in batches] == [3, 3, 3, 2]
+    decoded = [photo for photos, _ in batches for photo in photos]
+    assert [photo.width for photo in decoded] == [1, 2, 3, 4, 6, 7, 8, 9, 11]
+    skipped = [entry for _, skips in batches for entry in skips]
+    assert [path for path, _ in skipped] == [paths[4], paths[9]]
+    assert "decoded" in skipped[0][1]
+    assert str(paths[4]) not in skipped[0][1].split("(")[0]
+
+
+def test_decode_ahead_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    paths = [paint(tmp_path / f"{n}.png", "blue") for n in range(40)]
+    opened: list[Path] = []
+    real = module.load_photo
+
+    def counting(path: Path) -> module.Photo:
+        opened.append(path)
+        return real(path)
+
+    monkeypatch.setattr(module, "load_photo", counting)
+    batches = decode_ahead(paths, batch_size=4, workers=2)
+    for number in range(1, 4):
+        next(batches)
+        assert len(opened) <= 4 * number + 4
+    batches.close()
+    assert len(opened) <= 16
+    assert not [t for t in threading.enumerate() if t.name.startswith("decode")]
+
+
+def test_scan_records_size_and_time_and_reports_odd_files(tmp_path: Path) -> None:
+    good = paint(tmp_path / "good.png", "red")
+    (tmp_path / "note.txt").write_text("no picture")
+    (tmp_path / "broken.jpg").symlink_to(tmp_path / "nowhere")
+    odd = tmp_path / "caf\udce9.png"
+    good.with_name("x").write_bytes(b"")
+    try:
+        good.with_name("x").rename(odd)
+    except OSError:
+        odd = None
+    files, skipped = scan(tmp_path)
+    assert files == {str(good): (good.stat().st_size, good.stat().st_mtime_ns)}
+    assert [path for path, _ in skipped] == [tmp_path / "broken.jpg", *([odd] if odd else [])]
+    assert "cannot be read" in skipped[0][1]
+    if odd:
+        assert "UTF-8" in skipped[1][1]
+
+
+def test_outermost_folders(tmp_path: Path) -> None:
+    for name in ("a/x", "b", "ab"):
+        paint(tmp_path / name / "1.png", next(iter(PALETTE)))
+    (tmp_path / "bare").mkdir()
+    folders = [tmp_path / name for name in ("b", "a/x", "a", "ab")]
+    wanted = [tmp_path / name for name in ("a", "ab", "b")]
+    assert outermost_with_images(folders, allow_empty=False) == wanted
+    for lost in ("bare", "missing"):
+        with pytest.raises(DataError, match=f"{lost}.*--allow-empty"):
+            outermost_with_images([*folders, tmp_path / lost], allow_empty=False)
+        assert outermost_with_images([*folders, tmp_path / lost], allow_empty=True) == wanted
