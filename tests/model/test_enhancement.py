@@ -41,9 +41,7 @@ def test_self_guide_equals_the_plain_formula() -> None:
     for image in range(3):
         v = regions[image]
         m = v.sum(0) / 4
-        query = torch.tanh(
-            normalise(guide.mean_norm, guide.mean.weight @ m + guide.mean.bias)
-        )
+        query = torch.tanh(normalise(guide.mean_norm, guide.mean.weight @ m + guide.mean.bias))
         scores = []
         for region in v:
             local = torch.tanh(

@@ -44,7 +44,10 @@ def plain_pool(pooling: GeneralizedPooling, items: np.ndarray) -> np.ndarray:
     weights = np.exp(scores / pooling.temperature)
     weights /= weights.sum()
     return np.array(
-        [sum(w * x for w, x in zip(weights, sorted(column)[::-1], strict=True)) for column in items.T]
+        [
+            sum(w * x for w, x in zip(weights, sorted(column)[::-1], strict=True))
+            for column in items.T
+        ]
     )
 
 

@@ -55,7 +55,9 @@ _register()
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line and exit: 0 done, 1 failed in part, 2 a mistake in the input, 130 Ctrl-C.
+    """Run the command line and exit: 0 done, 1 failed in part, 2 a mistake in the input.
+
+    Ctrl-C exits with 130, by typer's own doing.
 
     Args:
         arguments: words of the command line; those of the process by default.
@@ -65,6 +67,3 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except UserItrError as error:
         typer.echo(f"user-itr: {error}", err=True)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        typer.echo("user-itr: interrupted", err=True)
-        sys.exit(130)

@@ -1,4 +1,4 @@
-"""`user-itr demo`: the whole way in a few minutes, offline: data, train, evaluate, index, search."""
+"""`user-itr demo`: the whole way in minutes, offline: data, train, evaluate, index, search."""
 
 from __future__ import annotations
 
@@ -43,8 +43,9 @@ def demo_command(
     def say(text: str) -> None:
         console.print(f"\n[bold]{text}[/bold]  ({time.monotonic() - started:.0f} s)")
 
-    kind = "openmoji" if flickr8k is None else "flickr8k"
-    data, photos, split = _captioned_set(out, flickr8k, drawings, say)
+    queries = QUERIES["openmoji" if flickr8k is None else "flickr8k"]
+    kind = f"openmoji-{drawings}" if flickr8k is None else "flickr8k"
+    data, photos, split = _captioned_set(out / kind, flickr8k, drawings, say)
     run = out / f"run-{kind}"
     say("2. Train a small USER: frozen backbones, SGE, GPO, momentum queues, UTO")
     if (run / "run.json").exists():
@@ -52,15 +53,15 @@ def demo_command(
     else:
         settings = load_settings(
             "demo",
-            data={"path": str(data.resolve())},
-            features={"store": str((out / f"features-{kind}").resolve())},
+            data={"path": str(data)},
+            features={"store": str(out / f"features-{kind}")},
             training={"max_minutes": minutes},
         )
         start_run(settings, run)
     say(f"3. Evaluate it on the {split} split, which it was not trained on")
     metrics, name, _ = evaluate_checkpoint(run, None, split)
     console.print(metrics_table(metrics, f"{name}, {split}"))
-    _index_and_search(run, photos, out / f"index-{kind}", QUERIES[kind], say)
+    _index_and_search(run, photos, out / f"index-{kind}", queries, say)
     say("Done. What to try next")
     index = out / f"index-{kind}"
     for command in (
@@ -74,17 +75,16 @@ def demo_command(
 
 
 def _captioned_set(
-    out: Path, flickr8k: Path | None, drawings: int, say: _Say
+    folder: Path, flickr8k: Path | None, drawings: int, say: _Say
 ) -> tuple[Path, Path, str]:
     if flickr8k is not None:
         say(f"1. Data: the Flickr8K corpus in {flickr8k}")
         return flickr8k, flickr8k / "Images", "dev"
     from user_itr.data.openmoji import write_openmoji
 
-    data = out / "openmoji"
-    count = write_openmoji(data, limit=drawings)
+    count = write_openmoji(folder, limit=drawings)
     say(f"1. Data: {count} OpenMoji drawings (CC BY-SA 4.0) with captions made from their names")
-    return data, data / "images", "test"
+    return folder, folder / "images", "test"
 
 
 def _index_and_search(

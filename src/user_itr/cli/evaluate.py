@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from user_itr.errors import ConfigError
+from user_itr.errors import ConfigError, FeatureError
 
 if TYPE_CHECKING:
     from user_itr.evaluation.metrics import CrossModalMetrics
@@ -60,7 +60,8 @@ def evaluate_checkpoint(
     from user_itr.cli.progress import progress_of
     from user_itr.data.readers import load_captions
     from user_itr.evaluation.metrics import evaluate_embeddings
-    from user_itr.features.regions import default_store, open_regions
+    from user_itr.features.regions import open_regions
+    from user_itr.features.store import FeatureStore
     from user_itr.model.checkpoint import resolve_checkpoint
     from user_itr.model.embedder import load
 
@@ -77,10 +78,19 @@ def evaluate_checkpoint(
         images=images or (settings.data.images if same_set else None),
     )
     backbone = str(embedder.model.features["backbone"])
-    store = features or (settings.features.store if same_set else None)
+    store = features
+    trained_on = settings.features.store if same_set else None
+    # A store given for training serves where it has this split's images as well.
+    if store is None and trained_on and FeatureStore.open(trained_on).holds(captioned.image_ids):
+        store = trained_on
     with progress_of("extracting features") as advance:
-        [regions] = open_regions(
-            [captioned], backbone, store or default_store(path, backbone), advance
+        [regions] = open_regions([captioned], backbone, path, store, advance)
+    kind = embedder.model.features
+    differing = [name for name, value in regions.identity.items() if value != kind[name]]
+    if differing:
+        raise FeatureError(
+            f"{path}: its features are not of the kind that the model was trained on "
+            f"({', '.join(differing)} differ); extract them again with {backbone}."
         )
     image_embeddings = embedder.encode_regions(regions.array, regions.rows)
     caption_embeddings = embedder.encode_text(captioned.captions)

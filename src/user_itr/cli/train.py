@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -11,6 +11,8 @@ from user_itr.errors import ConfigError
 
 if TYPE_CHECKING:
     from user_itr.config.settings import Settings
+    from user_itr.training.preparation import Preparation
+    from user_itr.training.run_folder import RunFolder
 
 
 def train_command(
@@ -26,7 +28,9 @@ def train_command(
     overrides: list[str] = typer.Option(
         [], "--set", help="Override a setting: --set optimizer.rate=1e-3. Repeatable."
     ),
-    resume: Path | None = typer.Option(None, "--resume", help="Run to continue; nothing else needed."),
+    resume: Path | None = typer.Option(
+        None, "--resume", help="Run to continue; nothing else needed."
+    ),
 ) -> None:
     """Train USER; the best checkpoint by dev rsum is kept in OUT."""
     if resume is not None:
@@ -46,52 +50,81 @@ def train_command(
         raise ConfigError("give --preset NAME or --config FILE (or --resume RUN).")
     fixed: dict[str, dict[str, str]] = {}
     if data is not None:
-        fixed["data"] = {"path": str(data.resolve())}
+        fixed["data"] = {"path": str(data)}
     if features is not None:
-        fixed["features"] = {"store": str(features.resolve())}
+        fixed["features"] = {"store": str(features)}
     start_run(load_settings(source, overrides, **fixed), out)
 
 
 def start_run(settings: Settings, out: Path) -> None:
-    """Create a run's folder and train it, with progress on the terminal.
+    """Train a new run in the folder `out`, with progress on the terminal.
 
     Raises:
         ConfigError: if the settings name no data, or the folder is in use.
     """
-    if settings.data.path is None:
-        raise ConfigError("data.path is not set; give the captioned set with --data PATH.")
+    from user_itr.cli.progress import progress_of
+    from user_itr.training.preparation import prepare
     from user_itr.training.run_folder import RunFolder
 
     folder = RunFolder(out)
+    folder.require_free()
+    settings = _with_absolute_paths(settings)
+    prepared = prepare(settings, progress_of)
     folder.create(settings)
-    _train(settings, folder)
+    _fit(settings, folder, prepared)
 
 
 def continue_run(path: Path) -> None:
-    """Continue a run from its last checkpoint."""
+    """Continue a run from its last checkpoint, or from its start where it has none."""
+    from user_itr.cli.progress import progress_of
+    from user_itr.model.checkpoint import load_model
+    from user_itr.training.preparation import prepare
     from user_itr.training.run_folder import RunFolder
 
     folder = RunFolder(path)
-    _train(folder.open(), folder)
+    settings = folder.open()
+    last = folder.last_state()
+    if last is None:
+        _fit(settings, folder, prepare(settings, progress_of))
+    else:
+        prepared = prepare(settings, progress_of, load_model(last[0]))
+        _fit(settings, folder, prepared, last[1])
 
 
-def _train(settings: Settings, folder: object) -> None:
-    from user_itr.cli.progress import TrainingDisplay, progress_of
-    from user_itr.training.preparation import prepare
-    from user_itr.training.run_folder import RunFolder
-    from user_itr.training.trainer import Trainer, default_loggers
+def _fit(
+    settings: Settings,
+    folder: RunFolder,
+    prepared: Preparation,
+    state: dict[str, Any] | None = None,
+) -> None:
+    from user_itr.cli.progress import TrainingDisplay
+    from user_itr.training.fabric import default_loggers
+    from user_itr.training.trainer import Trainer
 
-    assert isinstance(folder, RunFolder)
-    prepared = prepare(settings, progress_of)
     with TrainingDisplay(settings.training.epochs) as display:
         trainer = Trainer(settings, prepared, folder, display, default_loggers(folder.path))
-        last = folder.last_state()
-        if last is not None:
-            trainer.restore(last[1])
+        if state is not None:
+            trainer.restore(state)
             display.note(f"resumed at epoch {trainer.place.epoch + 1}, batch {trainer.place.batch}")
         trainer.fit()
-    index = folder.index
+    index, place = folder.index, trainer.place
     typer.echo(
-        f"trained {trainer.place.epoch} epochs in {trainer.place.seconds / 60:.1f} min; best dev rsum "
+        f"trained {place.epoch} epochs in {place.seconds / 60:.1f} min; best dev rsum "
         f"{index.best_rsum:.1f} in {folder.checkpoints / str(index.best)}"
     )
+
+
+def _with_absolute_paths(settings: Settings) -> Settings:
+    """A run can be continued, and its model evaluated, from any folder."""
+    data, features = settings.data, settings.features
+    absolute = {
+        "data": data.model_copy(
+            update={"path": _absolute(data.path), "images": _absolute(data.images)}
+        ),
+        "features": features.model_copy(update={"store": _absolute(features.store)}),
+    }
+    return settings.model_copy(update=absolute)
+
+
+def _absolute(path: Path | None) -> Path | None:
+    return None if path is None else path.resolve()

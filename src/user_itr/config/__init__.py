@@ -1,1 +1,1 @@
-"""Typed settings, presets and overrides: `config.settings`, `config.loading`, `config/presets/*.yaml`."""
+"""Typed settings, presets (`presets/*.yaml`) and overrides: `config.settings`, `config.loading`."""

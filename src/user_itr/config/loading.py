@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 from user_itr.config.settings import Settings
 from user_itr.errors import ConfigError
@@ -18,7 +19,9 @@ from user_itr.errors import ConfigError
 def preset_names() -> list[str]:
     """Names of the presets that come with the package."""
     folder = files("user_itr.config") / "presets"
-    return sorted(f.name.removesuffix(".yaml") for f in folder.iterdir() if f.name.endswith(".yaml"))
+    return sorted(
+        f.name.removesuffix(".yaml") for f in folder.iterdir() if f.name.endswith(".yaml")
+    )
 
 
 def load_settings(
@@ -75,7 +78,7 @@ def _read_yaml(source: str | Path) -> dict[str, Any]:
         )
     try:
         values = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:  # an impossible date is a ValueError
         raise ConfigError(f"{source}: not valid YAML ({' '.join(str(error).split())}).") from None
     if values is None:
         return {}
@@ -86,45 +89,60 @@ def _read_yaml(source: str | Path) -> dict[str, Any]:
 
 def _parse_value(override: str, text: str) -> Any:
     try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+        return yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError) as error:
         raise ConfigError(f"--set {override!r}: the value is not valid YAML.") from error
-    if isinstance(value, str):  # YAML 1.1 takes 5e-4 for a text
-        try:
-            return float(value)
-        except ValueError:
-            return value
-    return value
 
 
 def _set(values: dict[str, Any], key: str, value: Any) -> None:
     *parents, last = key.split(".")
     for depth, parent in enumerate(parents):
-        values = values.setdefault(parent, {})
+        if values.get(parent) is None:
+            values[parent] = {}
+        values = values[parent]
         if not isinstance(values, dict):
             raise ConfigError(f"{key}: {'.'.join(parents[: depth + 1])} is a value, not a section.")
     values[last] = value
 
 
 def _explain(error: ValidationError, label: str) -> str:
-    first = error.errors()[0]
-    key = ".".join(str(part) for part in first["loc"] if not str(part).startswith("function-"))
-    more = "" if error.error_count() == 1 else f" ({error.error_count() - 1} more problems)"
-    if first["type"] == "extra_forbidden":
-        known = _known_keys(Settings, first["loc"][:-1])
-        close = get_close_matches(str(first["loc"][-1]), known, 1)
+    problems: dict[str, list[ErrorDetails]] = {}  # a union has a problem for each of its members
+    for problem in error.errors():
+        problems.setdefault(_key(problem["loc"]), []).append(problem)
+    (key, found), *others = problems.items()
+    more = f" Also bad: {', '.join(other for other, _ in others)}." if others else ""
+    if found[0]["type"] == "extra_forbidden":
+        *sections, name = map(str, found[0]["loc"])
+        known = _known_keys(sections)
+        close = get_close_matches(name, known, 1)
         hint = f"did you mean {close[0]}?" if close else f"known keys: {', '.join(known)}."
         return f"{label}: unknown key {key}; {hint}{more}"
-    message = str(first["msg"]).removeprefix("Value error, ")
+    first, *rest = (str(problem["msg"]).removeprefix("Value error, ") for problem in found)
+    message = first + "".join(f", or {text[0].lower()}{text[1:]}" for text in rest)
     if not key:
         return f"{label}: {message}.{more}"
-    return f"{label}: {key} = {first['input']!r}: {message}.{more}"
+    return f"{label}: {key} = {found[0]['input']!r}: {message}.{more}"
 
 
-def _known_keys(model: type[BaseModel], location: Sequence[int | str]) -> list[str]:
+def _key(location: Sequence[int | str]) -> str:
+    """The key of an error: sections, field and place in a list, without members of a union."""
+    section: type[BaseModel] | None = Settings
+    parts: list[str] = []
     for part in location:
-        inner = model.model_fields[str(part)].annotation
-        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
-            return []
-        model = inner
-    return list(model.model_fields)
+        if section is not None or isinstance(part, int):
+            parts.append(str(part))
+        section = None if section is None else _subsection(section, str(part))
+    return ".".join(parts)
+
+
+def _known_keys(sections: Sequence[str]) -> list[str]:
+    section: type[BaseModel] = Settings
+    for name in sections:
+        section = _subsection(section, name) or section
+    return list(section.model_fields)
+
+
+def _subsection(section: type[BaseModel], name: str) -> type[BaseModel] | None:
+    field = section.model_fields.get(name)
+    inner = None if field is None else field.annotation
+    return inner if isinstance(inner, type) and issubclass(inner, BaseModel) else None

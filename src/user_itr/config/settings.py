@@ -14,15 +14,19 @@ Probability = Annotated[float, Field(ge=0.0, lt=1.0)]
 
 
 class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, coerce_numbers_to_str=True
+    )
 
 
 class DataSettings(_Frozen):
     """Where the captioned images are."""
 
-    path: Path | None = Field(None, description="folder or JSON file of the captioned set")
-    format: str = Field("auto", description="reader's name, or auto")
-    images: Path | None = Field(None, description="image folder, where it is not beside the captions")
+    path: Path | None = Field(default=None, description="folder or JSON file of the captioned set")
+    format: str = Field(default="auto", description="reader's name, or auto")
+    images: Path | None = Field(
+        default=None, description="image folder, where it is not beside the captions"
+    )
     train_split: str = "train"
     dev_split: str = "dev"
 
@@ -30,16 +34,22 @@ class DataSettings(_Frozen):
 class FeatureSettings(_Frozen):
     """Region features, and how they are made compact before the model sees them."""
 
-    backbone: str = Field("efficientnet-lite0", description="name in the registry of backbones")
-    store: Path | None = Field(None, description="feature store; by default one in the cache folder")
+    backbone: str = Field(
+        default="efficientnet-lite0", description="name in the registry of backbones"
+    )
+    store: Path | None = Field(
+        default=None, description="feature store; by default one in the cache folder"
+    )
     grid: int | None = Field(
-        None, ge=1, description="average-pool the square grid of regions to grid x grid"
+        default=None, ge=1, description="average-pool the square grid of regions to grid x grid"
     )
     width: int | None = Field(
-        None, ge=1, description="project regions to this width by PCA, fitted on the train split"
+        default=None,
+        ge=1,
+        description="project regions to this width by PCA, fitted on the train split",
     )
     whitening: float = Field(
-        1.0, ge=0, le=1, description="exponent of whitening: 0 plain PCA, 1 equal variances"
+        default=1.0, ge=0, le=1, description="exponent of whitening: 0 plain PCA, 1 equal variances"
     )
 
     @property
@@ -54,9 +64,9 @@ class ImageSettings(_Frozen):
     enhancement: Literal["none", "self"] = "self"
     guide_dropout: Probability = 0.4
     projection_dropout: Probability = 0.0
-    attention_scale: float = Field(1.0, description="lambda_a of the enhancement")
+    attention_scale: float = Field(default=1.0, description="lambda_a of the enhancement")
     region_dropout: Probability = Field(
-        0.0, description="in training, drop up to this share of an image's regions"
+        default=0.0, description="in training, drop up to this share of an image's regions"
     )
 
 
@@ -64,33 +74,39 @@ class TextSettings(_Frozen):
     """Text branch."""
 
     encoder: str = Field(
-        "minilm", description='"minilm" (packaged), "bigru", or a transformers name or local path'
+        default="minilm",
+        description='"minilm" (packaged), "bigru", or a transformers name or local path',
     )
     trainable_layers: Annotated[int, Field(ge=0)] | Literal["all"] = Field(
-        0, description='upper layers that train: 0 freezes the encoder, "all" trains everything'
+        default=0,
+        description='upper layers that train: 0 freezes the encoder, "all" trains everything',
     )
     cache: bool = Field(
-        True, description="store the frozen part's token states instead of computing them each step"
+        default=True,
+        description="store the frozen part's token states instead of computing them each step",
     )
-    dropout: Probability = Field(0.0, description="on token states before the linear map")
+    dropout: Probability = Field(default=0.0, description="on token states before the linear map")
     layer_dropout: Probability | None = Field(
-        None, description="dropout inside the trainable layers; the encoder's own by default"
+        default=None,
+        description="dropout inside the trainable layers; the encoder's own by default",
     )
-    max_tokens: int = Field(64, ge=4, description="longer captions are cut")
+    max_tokens: int = Field(default=64, ge=4, description="longer captions are cut")
     mask_probability: Probability = Field(
-        0.2,
+        default=0.2,
         description="per word: half become [MASK], a tenth a random token, the rest are dropped; "
         "with cached states every chosen word is dropped",
     )
-    gru_width: int = Field(1024, ge=1, description="bigru: width of the token states")
-    word_width: int = Field(300, ge=1, description="bigru: width of the word embeddings")
-    min_word_count: int = Field(4, ge=1, description="bigru: rarer train words become unknown")
+    gru_width: int = Field(default=1024, ge=1, description="bigru: width of the token states")
+    word_width: int = Field(default=300, ge=1, description="bigru: width of the word embeddings")
+    min_word_count: int = Field(
+        default=4, ge=1, description="bigru: rarer train words become unknown"
+    )
 
 
 class ModelSettings(_Frozen):
     """The dual encoder."""
 
-    embedding: int = Field(1024, ge=2, description="D, width of the joint space")
+    embedding: int = Field(default=1024, ge=2, description="D, width of the joint space")
     image: ImageSettings = ImageSettings()
     text: TextSettings = TextSettings()
 
@@ -98,56 +114,63 @@ class ModelSettings(_Frozen):
 class MomentumSettings(_Frozen):
     """Momentum encoders and queues."""
 
-    momentum: float = Field(0.999, ge=0, le=1)
-    queue_length: int = Field(2048, ge=0)
+    momentum: float = Field(default=0.999, ge=0, le=1)
+    queue_length: int = Field(default=2048, ge=0)
 
 
 class ObjectiveSettings(_Frozen):
     """Unified training objective."""
 
-    sharpness: float = Field(90.0, gt=0, description="mu")
-    threshold: float = Field(0.5, ge=-1, le=1, description="gamma")
-    batch_weight: float = Field(1.0, ge=0, description="lambda, weight of the batch's part")
-    queue_weight: float = Field(1.0, ge=0, description="weight of the queue's part")
+    sharpness: float = Field(default=90.0, gt=0, description="mu")
+    threshold: float = Field(default=0.5, ge=-1, le=1, description="gamma")
+    batch_weight: float = Field(default=1.0, ge=0, description="lambda, weight of the batch's part")
+    queue_weight: float = Field(default=1.0, ge=0, description="weight of the queue's part")
 
 
 class OptimizerSettings(_Frozen):
     """AdamW, its rates and their schedule."""
 
-    rate: float = Field(5e-4, gt=0, description="learning rate of everything but the text encoder")
-    text_rate: float = Field(5e-5, gt=0, description="learning rate of a pretrained text encoder")
-    weight_decay: float = Field(1e-4, ge=0)
-    clip_norm: float = Field(2.0, gt=0, description="largest gradient norm")
-    warmup_steps: int = Field(0, ge=0)
+    rate: float = Field(
+        default=5e-4, gt=0, description="learning rate of everything but the text encoder"
+    )
+    text_rate: float = Field(
+        default=5e-5, gt=0, description="learning rate of a pretrained text encoder"
+    )
+    weight_decay: float = Field(default=1e-4, ge=0)
+    clip_norm: float = Field(default=2.0, gt=0, description="largest gradient norm")
+    warmup_steps: int = Field(default=0, ge=0)
     schedule: Literal["step", "cosine"] = "step"
     decay_epochs: tuple[Annotated[int, Field(ge=1)], ...] = Field(
-        (), description="step schedule: multiply the rate by decay_factor after these epochs"
+        default=(),
+        description="step schedule: multiply the rate by decay_factor after these epochs",
     )
-    decay_factor: float = Field(0.1, gt=0, le=1)
+    decay_factor: float = Field(default=0.1, gt=0, le=1)
 
 
 class TrainingSettings(_Frozen):
     """The loop."""
 
-    epochs: int = Field(20, ge=1)
-    batch_size: int = Field(128, ge=2, description="images a batch")
+    epochs: int = Field(default=20, ge=1)
+    batch_size: int = Field(default=128, ge=2, description="images a batch")
     captions_per_image: int = Field(
-        1,
+        default=1,
         ge=1,
-        description="captions that share one pass of their image; an epoch shows every caption once",
+        description="captions that share one pass of an image; an epoch shows every caption once",
     )
-    accumulate: int = Field(1, ge=1, description="batches an optimizer step")
+    accumulate: int = Field(default=1, ge=1, description="batches an optimizer step")
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
     accelerator: str = "auto"
-    seed: int = Field(0, ge=0)
+    seed: int = Field(default=0, ge=0)
     patience: int | None = Field(
-        None, ge=1, description="stop after this many epochs without a better dev rsum"
+        default=None, ge=1, description="stop after this many epochs without a better dev rsum"
     )
     max_minutes: float | None = Field(
-        None, gt=0, description="end after this many minutes of training, however many epochs are left"
+        default=None,
+        gt=0,
+        description="end after this many minutes of training, however many epochs are left",
     )
     checkpoint_minutes: float = Field(
-        10.0, gt=0, description="write a resumable checkpoint at least this often"
+        default=10.0, gt=0, description="write a resumable checkpoint at least this often"
     )
 
 

@@ -45,16 +45,18 @@ class CaptionedImages:
                 f"{where}: caption_image has shape {self.caption_image.shape} "
                 f"for {len(self.captions)} captions; give one image row a caption."
             )
-        if len(self.captions) and not (
-            0 <= int(self.caption_image.min()) and int(self.caption_image.max()) < len(self.image_ids)
-        ):
+        rows = self.caption_image
+        if len(rows) and (int(rows.min()) < 0 or int(rows.max()) >= len(self.image_ids)):
             raise DataError(f"{where}: a caption points outside the {len(self.image_ids)} images.")
         if len(set(self.image_ids)) != len(self.image_ids):
             raise DataError(f"{where}: image ids repeat; give each image one id.")
-        for field, rows in (("image_paths", self.image_paths), ("feature_rows", self.feature_rows)):
-            if rows is not None and len(rows) != len(self.image_ids):
+        for field, entries in (
+            ("image_paths", self.image_paths),
+            ("feature_rows", self.feature_rows),
+        ):
+            if entries is not None and len(entries) != len(self.image_ids):
                 raise DataError(
-                    f"{where}: {field} has {len(rows)} entries for {len(self.image_ids)} images."
+                    f"{where}: {field} has {len(entries)} entries for {len(self.image_ids)} images."
                 )
 
     def __len__(self) -> int:
@@ -72,13 +74,14 @@ class CaptionedImages:
         by_image = self.captions_by_image()
         kept = [by_image[row] for row in rows]
         caption_rows = np.concatenate(kept) if kept else np.empty(0, np.int64)
+        paths, feature_rows = self.image_paths, self.feature_rows
         return CaptionedImages(
             name=self.name,
             split=self.split,
             image_ids=tuple(self.image_ids[row] for row in rows),
             captions=tuple(self.captions[row] for row in caption_rows),
             caption_image=np.repeat(np.arange(len(rows)), [len(k) for k in kept]).astype(np.int64),
-            image_paths=None if self.image_paths is None else tuple(self.image_paths[r] for r in rows),
+            image_paths=None if paths is None else tuple(paths[row] for row in rows),
             feature_file=self.feature_file,
-            feature_rows=None if self.feature_rows is None else self.feature_rows[rows],
+            feature_rows=None if feature_rows is None else feature_rows[rows],
         )

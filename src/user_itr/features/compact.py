@@ -65,7 +65,7 @@ class Compactor(nn.Module):
         """Average-pool the grid: (B, K, d) to (B, grid * grid, d)."""
         if self.grid is None or self.grid == self.side:
             return regions
-        maps = regions.transpose(1, 2).unflatten(2, (self.side, self.side))
+        maps = regions.transpose(1, 2).reshape(len(regions), -1, self.side, self.side)
         return F.adaptive_avg_pool2d(maps, self.grid).flatten(2).transpose(1, 2)
 
     def forward(self, regions: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,28 +42,31 @@ def cache_folder() -> Path:
     return user_cache_path("user-itr")
 
 
-def default_store(data: Path, backbone: str) -> Path:
-    """The cache folder's store for a data set and a backbone."""
+def default_store(data: Path, split: str, backbone: str) -> Path:
+    """The cache folder's store for one split of a data set and a backbone."""
     key = hashlib.sha256(str(data.resolve()).encode()).hexdigest()[:12]
-    name = "".join(c if c.isalnum() or c in "-_." else "-" for c in backbone)
-    return cache_folder() / "features" / f"{data.resolve().name}-{name}-{key}"
+    name = re.sub(r"[^\w.-]", "-", f"{data.resolve().name}-{split}-{backbone}")
+    return cache_folder() / "features" / f"{name}-{key}"
 
 
 def open_regions(
     splits: Sequence[CaptionedImages],
     backbone: str,
-    store: Path,
+    data: Path,
+    store: Path | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Regions]:
-    """Open the features of some splits of one set.
+    """Open the features of some splits of one set, extracting those that are not there yet.
 
-    A split with a feature file of its own is read from that file. The others come from the store,
-    which is extracted first, for all of them, where the folder holds none or an unfinished one.
+    A split with a feature file of its own is read from that file. The others come from `store`, or
+    without one each from a store of its own in the cache folder. A folder that holds no finished
+    store is filled first, an unfinished extraction continued.
 
     Args:
         splits: N captioned splits.
         backbone: name in the registry, for the extraction and to check the store against.
-        store: folder of the feature store.
+        data: where the set is; names the stores in the cache folder.
+        store: folder of one feature store for all the splits.
         progress: see `extract_features`.
 
     Returns:
@@ -72,18 +76,24 @@ def open_regions(
         FeatureError: if the store was made by another backbone or lacks images of a split, or a
             split has neither images nor features.
     """
-    pairs: dict[str, Path] = {}
-    for split in splits:
-        if split.feature_file is None:
-            if split.image_paths is None or backbone == PRECOMPUTED:
-                raise FeatureError(
-                    f"{split.name} ({split.split}): brings no precomputed features; "
-                    "set features.backbone to a backbone that makes them from images."
-                )
-            pairs |= zip(split.image_ids, split.image_paths, strict=True)
-    if pairs and not (store / MANIFEST_FILE).exists():
-        extract_features(list(pairs.items()), create_backbone(backbone), store, progress=progress)
-    return [_open(split, backbone, store) for split in splits]
+    wanted: dict[Path, dict[str, Path]] = {}
+    folders = [store or default_store(data, split.split, backbone) for split in splits]
+    for split, folder in zip(splits, folders, strict=True):
+        if split.feature_file is not None:
+            continue
+        if split.image_paths is None or backbone == PRECOMPUTED:
+            raise FeatureError(
+                f"{split.name} ({split.split}): brings no precomputed features; "
+                "set features.backbone to a backbone that makes them from images."
+            )
+        if not (folder / MANIFEST_FILE).exists():
+            pairs = zip(split.image_ids, split.image_paths, strict=True)
+            wanted.setdefault(folder, {}).update(pairs)
+    if wanted:
+        network = create_backbone(backbone)
+        for folder, images in wanted.items():
+            extract_features(list(images.items()), network, folder, progress=progress)
+    return [_open(s, backbone, folder) for s, folder in zip(splits, folders, strict=True)]
 
 
 def _open(images: CaptionedImages, backbone: str, store: Path) -> Regions:
@@ -91,19 +101,12 @@ def _open(images: CaptionedImages, backbone: str, store: Path) -> Regions:
         array = np.load(images.feature_file, mmap_mode="r", allow_pickle=False)
         return Regions(array, images.feature_rows, precomputed_identity(array))
     opened = FeatureStore.open(store)
-    manifest = opened.manifest
-    if manifest.backbone != backbone:
+    if opened.manifest.backbone != backbone:
         raise FeatureError(
-            f"{store}: was made by backbone {manifest.backbone}, not {backbone}; "
+            f"{store}: was made by backbone {opened.manifest.backbone}, not {backbone}; "
             "set features.backbone to it, or give another store."
         )
-    identity: dict[str, JsonValue] = {
-        "backbone": manifest.backbone,
-        "weights_hash": manifest.weights_hash,
-        "preprocessing": manifest.preprocessing,
-        "regions": manifest.regions,
-        "width": manifest.width,
-    }
+    identity = opened.manifest.identity()
     return Regions(opened.array, opened.rows(images.image_ids), identity)
 
 

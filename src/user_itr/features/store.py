@@ -108,6 +108,10 @@ class FeatureStore:
     def _row_of(self) -> dict[str, int]:
         return {image_id: row for row, image_id in enumerate(self.manifest.image_ids)}
 
+    def holds(self, image_ids: Sequence[str]) -> bool:
+        """Whether every one of these images has a row."""
+        return self._row_of.keys() >= set(image_ids)
+
     def rows(self, image_ids: Sequence[str]) -> np.ndarray:
         """The rows of `array` that hold these images: (len(image_ids),) int64.
 

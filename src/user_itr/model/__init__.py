@@ -1,5 +1,5 @@
 """The USER network: image branch, text branch, and the embedder that people load.
 
-Each module is importable alone: `model.enhancement` (SGE), `model.projection`, `model.pooling` (GPO),
-`model.image_encoder`, `model.text_encoder`, `model.dual_encoder`.
+Each module is importable alone: `model.enhancement` (SGE), `model.projection`, `model.pooling`
+(GPO), `model.image_encoder`, `model.text_encoder`, `model.dual_encoder`.
 """

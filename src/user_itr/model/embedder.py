@@ -12,6 +12,7 @@ from PIL import Image
 from user_itr.errors import CheckpointError
 from user_itr.features.backbones.base import Backbone
 from user_itr.features.backbones.registry import create_backbone
+from user_itr.features.extraction import FLOAT16_MAX
 from user_itr.features.regions import PRECOMPUTED
 from user_itr.model.checkpoint import TrainedModel, load_model
 from user_itr.model.tokenizer import TokenizedCaptions
@@ -96,16 +97,28 @@ class Embedder:
         embeddings = np.empty((len(images), self.dim), dtype=np.float32)
         for start in range(0, len(images), batch_size):
             pixels = np.stack([self._pixels(i) for i in images[start : start + batch_size]])
-            regions = self.backbone.encode(pixels).numpy()
-            # The store that training read holds float16; search sees the same rounding.
-            rounded = np.clip(regions, -65504, 65504).astype(np.float16)
-            embeddings[start : start + len(pixels)] = self.encode_regions(rounded)
+            embeddings[start : start + len(pixels)] = self.encode_pixels(pixels)
         return embeddings
 
     def _pixels(self, image: Image.Image | str | Path) -> np.ndarray:
         if isinstance(image, Image.Image):
-            return self.backbone.preprocess(image.convert("RGB"))
+            return self.preprocess(image.convert("RGB"))
         return self.backbone.load(Path(image))
+
+    @property
+    def draft(self) -> int | None:
+        """To what size JPEG files may be decoded; see `Backbone.draft`."""
+        return self.backbone.draft
+
+    def preprocess(self, image: Image.Image) -> np.ndarray:
+        """Scale one RGB image to the backbone's input; see `Backbone.preprocess`."""
+        return self.backbone.preprocess(image)
+
+    def encode_pixels(self, pixels: np.ndarray) -> np.ndarray:
+        """Embed one batch of `preprocess` results: (N, ...) to (N, D) float32, unit-norm."""
+        # The store that training read holds float16; search sees the same rounding.
+        regions = self.backbone.encode(pixels).clamp(-FLOAT16_MAX, FLOAT16_MAX).half()
+        return self.encode_regions(regions.numpy())
 
     @torch.inference_mode()
     def encode_regions(

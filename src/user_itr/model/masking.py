@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 
 def masked_mean(x: Tensor, mask: Tensor | None) -> Tensor:
-    """Mean over the valid positions: (B, N, D) and mask (B, N) to (B, D); no valid position gives 0."""
+    """Mean over the valid positions: (B, N, D) and mask (B, N) to (B, D); 0 where there is none."""
     if mask is None:
         return x.mean(dim=1)
     total = x.masked_fill(~mask.unsqueeze(-1), 0.0).sum(dim=1)
@@ -19,7 +19,7 @@ def masked_mean(x: Tensor, mask: Tensor | None) -> Tensor:
 
 
 def masked_softmax(scores: Tensor, mask: Tensor | None) -> Tensor:
-    """Softmax over the last dimension's valid positions: (B, N) to (B, N), exactly 0 at the padding.
+    """Softmax over the valid positions of the last dimension: (B, N) to (B, N), 0 at the padding.
 
     A row without a valid position gives zeros.
     """

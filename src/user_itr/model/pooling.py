@@ -55,8 +55,9 @@ class GeneralizedPooling(nn.Module):
         longest = int(sizes.max())
         codes = position_codes(longest, self.code_width).to(self.linear.weight.device)
         with torch.autocast(codes.device.type, enabled=False):
+            batch = codes.expand(len(sizes), -1, -1)
             packed = pack_padded_sequence(
-                codes.expand(len(sizes), -1, -1), sizes.cpu(), batch_first=True, enforce_sorted=False
+                batch, sizes.cpu(), batch_first=True, enforce_sorted=False
             )
             states, _ = pad_packed_sequence(self.gru(packed)[0], batch_first=True)
             forward, backward = states.chunk(2, dim=-1)
@@ -81,7 +82,7 @@ class GeneralizedPooling(nn.Module):
             weights = self.weights(torch.tensor([count], device=x.device)).expand(len(x), -1)
             ordered = by_feature.sort(dim=-1, descending=True).values
         else:
-            sizes, which = mask.sum(dim=1).unique(return_inverse=True)
+            sizes, which = torch.unique(mask.sum(dim=1), return_inverse=True)
             weights = self.weights(sizes)[which]
             lowest = torch.finfo(x.dtype).min
             filled = by_feature.masked_fill(~mask.unsqueeze(1), lowest)

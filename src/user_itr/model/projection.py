@@ -30,4 +30,5 @@ class RegionProjection(nn.Module):
     def forward(self, regions: Tensor, mask: Tensor | None = None) -> Tensor:
         """Project regions (B, K, d) with mask (B, K) to (B, K, D)."""
         hidden = F.relu(self.norm(self.hidden(regions), mask))
-        return self.linear(regions) + self.output(self.dropout(hidden))
+        projected: Tensor = self.linear(regions) + self.output(self.dropout(hidden))
+        return projected

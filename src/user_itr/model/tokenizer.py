@@ -1,4 +1,4 @@
-"""Captions to token ids: the tokenizer of a pretrained encoder, or a word vocabulary for the BiGRU."""
+"""Captions to token ids: a pretrained encoder's tokenizer, or a word vocabulary for the BiGRU."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ class CaptionTokenizer:
         """The tokenizer of a transformers encoder by name or local path.
 
         Raises:
-            ConfigError: if there is none, or it has no fast form.
+            ConfigError: if there is none, it has no fast form, or the encoder reads fewer tokens.
         """
         from transformers import AutoTokenizer
 
@@ -115,11 +115,18 @@ class CaptionTokenizer:
                 f"model.text.encoder: no fast tokenizer for {name!r} "
                 f"({str(error).splitlines()[0]}); check the name or the folder."
             ) from error
+        if max_tokens > tokenizer.model_max_length:
+            raise ConfigError(
+                f"model.text.max_tokens: {max_tokens} is more than the "
+                f"{tokenizer.model_max_length} tokens that {name!r} reads; give at most that."
+            )
         return cls(fast, max_tokens)
 
     @classmethod
-    def from_words(cls, captions: Sequence[str], max_tokens: int, min_count: int) -> CaptionTokenizer:
-        """A word-level vocabulary of train captions: lower case, punctuation apart, ids by count."""
+    def from_words(
+        cls, captions: Sequence[str], max_tokens: int, min_count: int
+    ) -> CaptionTokenizer:
+        """A vocabulary of train captions' words: lower case, punctuation apart, ids by count."""
         tokenizer = Tokenizer(models.WordLevel(unk_token="[UNK]"))
         tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
         tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()

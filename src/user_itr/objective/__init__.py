@@ -1,1 +1,1 @@
-"""What training minimises: the unified training objective, the momentum encoders and their queues."""
+"""What training minimises: the unified training objective, momentum encoders, their queues."""

@@ -17,8 +17,8 @@ from user_itr.objective.queue import EmbeddingQueue
 class MomentumContrast(nn.Module):
     """Momentum encoders and their dual queues.
 
-    After every optimizer step each parameter follows theta_k = m theta_k + (1 - m) theta_q, in place
-    and in one fused pass. Frozen parameters are shared with the query encoder, not copied.
+    After every optimizer step each parameter follows theta_k = m theta_k + (1 - m) theta_q, in
+    place and in one fused pass. Frozen parameters are shared with the query encoder, not copied.
 
     The momentum encoders always run in evaluation mode: no dropout, and BatchNorm normalises with
     its running statistics, so a key depends on its own item alone and no batch leaks into it. Those
@@ -47,7 +47,7 @@ class MomentumContrast(nn.Module):
             raise ValueError(f"momentum must be in [0, 1], got {momentum}")
         self.momentum = momentum
         shared = {id(p): p for p in model.parameters() if not p.requires_grad}
-        self.encoder: DualEncoder = copy.deepcopy(model, shared)  # type: ignore[arg-type]
+        self.encoder: DualEncoder = copy.deepcopy(model, shared)
         self.encoder.requires_grad_(False)
         self.encoder.eval()
         self.image_queue = EmbeddingQueue(queue_length, width)
@@ -83,14 +83,16 @@ class MomentumContrast(nn.Module):
             torch._foreach_lerp_(keys, queries, 1.0 - self.momentum)
         updates = int(self.updates)
         statistics_rate = min(self.momentum, (1 + updates) / (10 + updates))
-        for key, query in zip(self.encoder.buffers(), model.buffers(), strict=True):
-            if key.is_floating_point():
-                key.lerp_(query.to(key.dtype), 1.0 - statistics_rate)
+        for old, new in zip(self.encoder.buffers(), model.buffers(), strict=True):
+            if old.is_floating_point():
+                old.lerp_(new.to(old.dtype), 1.0 - statistics_rate)
             else:
-                key.copy_(query)
+                old.copy_(new)
         self.updates += 1
 
-    def enqueue(self, images: Tensor, image_owner: Tensor, captions: Tensor, caption_owner: Tensor) -> None:
+    def enqueue(
+        self, images: Tensor, image_owner: Tensor, captions: Tensor, caption_owner: Tensor
+    ) -> None:
         """Append momentum embeddings (B, D) and (T, D) with their image ids to the two queues."""
         self.image_queue.enqueue(images, image_owner)
         self.caption_queue.enqueue(captions, caption_owner)

@@ -46,7 +46,7 @@ def negative_term(
 
 
 def positive_term(scores: Tensor) -> Tensor:
-    """pos(s) = -log(1 + max(s, 0)), elementwise; a pair below 0 has no gradient, as in the paper."""
+    """pos(s) = -log(1 + max(s, 0)), elementwise; no gradient below 0, as in the paper."""
     return -torch.log1p(_at_least_float32(scores).clamp(min=0))
 
 

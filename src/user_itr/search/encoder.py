@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -28,10 +27,21 @@ class Encoder(Protocol):
         """One line for people."""
         ...
 
-    def encode_images(
-        self, images: Sequence[Image.Image | Path], batch_size: int = 32
-    ) -> np.ndarray:
-        """Return (N, D) float32 unit-norm embeddings of N images."""
+    @property
+    def draft(self) -> int | None:
+        """`load_image`'s argument of that name, for images on their way to `preprocess`."""
+        ...
+
+    def preprocess(self, image: Image.Image) -> np.ndarray:
+        """Scale one RGB image to the network's input; several threads may call it at once.
+
+        Raises:
+            DataError: if the model cannot take an image of that shape.
+        """
+        ...
+
+    def encode_pixels(self, pixels: np.ndarray) -> np.ndarray:
+        """Return (N, D) float32 unit-norm embeddings of N stacked results of `preprocess`."""
         ...
 
     def encode_text(self, captions: Sequence[str], batch_size: int = 256) -> np.ndarray:

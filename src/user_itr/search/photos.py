@@ -11,13 +11,12 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from PIL import ExifTags, Image
 
 from user_itr.data.images import find_images, load_image
 from user_itr.errors import DataError
-
-SHORT_SIDE = 512
-"""Photos reach the encoder scaled down by a whole factor that leaves both sides at least this."""
+from user_itr.search.encoder import Encoder
 
 Skipped = tuple[Path, str]
 """A file that was left out, and why."""
@@ -25,37 +24,33 @@ Skipped = tuple[Path, str]
 
 @dataclass(frozen=True, slots=True)
 class Photo:
-    """A decoded photo.
+    """A decoded photo, scaled to the network's input: a batch of large photos fits in memory.
 
     Attributes:
         path: the file.
-        image: RGB, upright, scaled down as `load_photo` says.
+        pixels: as `Encoder.preprocess` gives them.
         width: pixels of the upright original.
         height: pixels of the upright original.
     """
 
     path: Path
-    image: Image.Image
+    pixels: np.ndarray
     width: int
     height: int
 
 
-def load_photo(path: Path) -> Photo:
-    """Decode a photo for the encoder; indexed photos and query photos both come this way.
-
-    The image is scaled down by a whole factor that leaves both sides at least `SHORT_SIDE` pixels:
-    JPEG decoding is several times faster so, and a batch of large photos fits in memory.
+def load_photo(path: Path, encoder: Encoder) -> Photo:
+    """Decode a photo as the model's training did; indexed and query photos both come this way.
 
     Raises:
-        DataError: if the file cannot be read or decoded.
+        DataError: if the file cannot be read or decoded, or the model does not take its shape.
     """
-    image = load_image(path, draft=SHORT_SIDE)
+    image = load_image(path, draft=encoder.draft)
     try:
         width, height = _upright_size(path, image)
     except OSError as error:
         raise DataError(f"{path}: vanished while it was read ({error}); try again.") from error
-    factor = min(image.size) // SHORT_SIDE
-    return Photo(path, image.reduce(factor) if factor > 1 else image, width, height)
+    return Photo(path, encoder.preprocess(image), width, height)
 
 
 def _upright_size(path: Path, decoded: Image.Image) -> tuple[int, int]:
@@ -68,13 +63,15 @@ def _upright_size(path: Path, decoded: Image.Image) -> tuple[int, int]:
 
 
 def decode_ahead(
-    paths: Sequence[Path], batch_size: int, workers: int
+    paths: Sequence[Path], encoder: Encoder, batch_size: int, workers: int
 ) -> Generator[tuple[list[Photo], list[Skipped]], None, None]:
     """Decode photos in `workers` threads, at most two batches ahead of the consumer.
 
     Yields:
         For each `batch_size` paths, in order: the decoded photos and the skipped files.
     """
+    if paths:
+        _ = encoder.draft  # a model that loads on its first use does so before the threads start
     waiting = iter(paths)
     ahead: deque[tuple[Path, Future[Photo]]] = deque()
     with warnings.catch_warnings():  # load_image's own catch_warnings may interleave over threads
@@ -82,7 +79,7 @@ def decode_ahead(
         try:
             while True:
                 for path in itertools.islice(waiting, 2 * batch_size - len(ahead)):
-                    ahead.append((path, pool.submit(load_photo, path)))
+                    ahead.append((path, pool.submit(load_photo, path, encoder)))
                 if not ahead:
                     return
                 photos: list[Photo] = []

@@ -30,7 +30,7 @@ def query_embedding(
         raise ConfigError(f"the query {text!r} is empty; give some words to search for.")
     vectors = []
     if image is not None:
-        vectors.append(encoder.encode_images([load_photo(Path(image)).image])[0])
+        vectors.append(encoder.encode_pixels(load_photo(Path(image), encoder).pixels[None])[0])
     if text is not None:
         vectors.append(encoder.encode_text([text.strip()])[0])
     mean = np.mean(vectors, axis=0, dtype=np.float32)

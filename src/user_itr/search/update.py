@@ -110,9 +110,10 @@ class Update:
         if self.progress:
             self.progress(0, len(todo))
         try:
-            with closing(decode_ahead(paths, batch_size, workers)) as batches:
+            with closing(decode_ahead(paths, self.encoder, batch_size, workers)) as batches:
                 for photos, skipped in batches:
-                    pending += self._encode_or_skip(photos, skipped)
+                    if photos:
+                        pending.append(self._encode_batch(photos))
                     self.report.skipped += skipped
                     undecodable += [str(path) for path, _ in skipped if str(path) in self.stored]
                     full = sum(rows.num_rows for rows in pending) >= CHUNK_ROWS
@@ -126,21 +127,8 @@ class Update:
             self._write(pending)
         self.report.removed += self.table.delete(undecodable)
 
-    def _encode_or_skip(self, photos: Sequence[Photo], skipped: list[Skipped]) -> list[pa.Table]:
-        """Rows of a batch; a photo that the model's preprocessing refuses joins `skipped`."""
-        if not photos:
-            return []
-        try:
-            return [self._encode_batch(photos)]
-        except DataError as error:
-            if len(photos) == 1:
-                skipped.append((photos[0].path, str(error)))
-                return []
-        halves = photos[: len(photos) // 2], photos[len(photos) // 2 :]
-        return [rows for half in halves for rows in self._encode_or_skip(half, skipped)]
-
     def _encode_batch(self, photos: Sequence[Photo]) -> pa.Table:
-        embeddings = self.encoder.encode_images([p.image for p in photos], len(photos))
+        embeddings = self.encoder.encode_pixels(np.stack([photo.pixels for photo in photos]))
         wanted = (len(photos), self.encoder.dim)
         if embeddings.shape != wanted or not np.isfinite(embeddings).all():
             raise IndexStoreError(

@@ -22,9 +22,9 @@ def augment_words(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Choose words with `probability` and change them; special tokens stay.
 
-    All tokens of a chosen word share its fate, as in VSE-infinity and USER: half of the chosen words
-    become [MASK] (every token of theirs), a tenth random tokens, the rest are dropped. A caption
-    that would lose all its words keeps them.
+    All tokens of a chosen word share its fate, as in VSE-infinity and USER: half of the chosen
+    words become [MASK] (every token of theirs), a tenth random tokens, the rest are dropped. A
+    caption that would lose all its words keeps them.
 
     Args:
         captions: all tokenized captions.
@@ -51,8 +51,7 @@ def augment_words(
     chosen = _per_word(rng.random((len(rows), count)) < probability, words)
     kind = _per_word(rng.random((len(rows), count)), words)
     dropped = chosen & ((kind >= MASKED + REPLACED) | drop_only)
-    left = (is_word & ~dropped).any(axis=1)
-    dropped &= left[:, None]
+    dropped &= (is_word & ~dropped).any(axis=1, keepdims=True)
     if not drop_only:
         ids = np.where(chosen & (kind < MASKED), mask_id, ids)
         random_ids = rng.integers(0, vocabulary, ids.shape)

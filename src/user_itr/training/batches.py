@@ -116,7 +116,9 @@ class BatchSource:
         order = self._spread(rng)
         for number in range(start, self.batches_per_epoch):
             turns = order[number * self.batch_size : (number + 1) * self.batch_size]
-            yield self._batch(turns, shuffled, np.random.default_rng([self.seed, epoch, number]))
+            # Not `number`: a seed that ends in 0 gives the numbers of the seed without it.
+            rng = np.random.default_rng([self.seed, epoch, number + 1])
+            yield self._batch(turns, shuffled, rng)
 
     def _spread(self, rng: np.random.Generator) -> np.ndarray:
         """Random order of turns in which an image's turns lie far apart: round by round."""

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -12,9 +15,9 @@ import torch
 from user_itr.config.settings import Settings
 from user_itr.data.captions import CaptionedImages
 from user_itr.data.readers import load_captions
-from user_itr.errors import ConfigError
+from user_itr.errors import ConfigError, FeatureError
 from user_itr.features.compact import Compactor
-from user_itr.features.regions import Regions, cache_folder, default_store, open_regions
+from user_itr.features.regions import Regions, cache_folder, open_regions
 from user_itr.model.building import BIGRU, build_dual_encoder
 from user_itr.model.checkpoint import TrainedModel
 from user_itr.model.tokenizer import CaptionTokenizer, TokenizedCaptions
@@ -53,30 +56,47 @@ class Preparation:
     dev: Split
     batches: BatchSource
 
+    @cached_property
+    def data_key(self) -> str:
+        """SHA-256 of the train split's image ids and captions: what a run must go on with."""
+        images = self.train.images
+        parts = [images.image_ids, images.captions, images.caption_image.tolist()]
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
-def prepare(settings: Settings, progress: Progress) -> Preparation:
+
+def prepare(
+    settings: Settings, progress: Progress, resumed: TrainedModel | None = None
+) -> Preparation:
     """Read, extract or cache all inputs and build the model.
+
+    Args:
+        settings: of the run.
+        progress: opens a display.
+        resumed: the model of the checkpoint to go on from. Its tokenizer and its map to compact
+            features are taken as they are, because fitting them again could give others.
 
     Raises:
         ConfigError, DataError, FeatureError: where an input is missing or does not fit.
     """
     if settings.data.path is None:
         raise ConfigError("data.path is not set; give the captioned set with --data PATH.")
-    text = settings.model.text
     train_images = _captions(settings, settings.data.train_split)
     dev_images = _captions(settings, settings.data.dev_split)
     train_raw, dev_raw = _regions(settings, [train_images, dev_images], progress)
-    compactor = _fit_compactor(settings, train_raw)
-    if text.encoder == BIGRU:
-        tokenizer = CaptionTokenizer.from_words(
-            train_images.captions, text.max_tokens, text.min_word_count
+    if train_raw.identity != dev_raw.identity:
+        raise FeatureError(
+            f"{settings.data.path}: the features of {settings.data.train_split} and "
+            f"{settings.data.dev_split} are of different kinds; extract both the same way."
         )
+    if resumed is None:
+        model = _new_model(settings, train_images, train_raw)
+    elif resumed.features == train_raw.identity:
+        model = replace(resumed, settings=settings)
     else:
-        tokenizer = CaptionTokenizer.pretrained(text.encoder, text.max_tokens)
-    width = int(train_raw.array.shape[2]) if compactor is None else compactor.width
-    torch.manual_seed(settings.training.seed)
-    encoder = build_dual_encoder(settings.model, width, tokenizer.vocabulary_size)
-    model = TrainedModel(settings, encoder, compactor, tokenizer, train_raw.identity)
+        raise FeatureError(
+            f"{settings.data.path}: its features are not of the backbone, the preprocessing or the "
+            "shape that the run began with; put them back, or start a new run."
+        )
     train = _split(model, train_images, train_raw, progress)
     dev = _split(model, dev_images, dev_raw, progress)
     batches = BatchSource(
@@ -84,7 +104,11 @@ def prepare(settings: Settings, progress: Progress) -> Preparation:
         train.regions,
         train.rows,
         train.captions,
-        CaptionAugmentation(text.mask_probability, tokenizer.mask_id, tokenizer.vocabulary_size),
+        CaptionAugmentation(
+            settings.model.text.mask_probability,
+            model.tokenizer.mask_id,
+            model.tokenizer.vocabulary_size,
+        ),
         states=train.states,
         batch_size=settings.training.batch_size,
         captions_per_image=settings.training.captions_per_image,
@@ -96,6 +120,21 @@ def prepare(settings: Settings, progress: Progress) -> Preparation:
             "images; training needs at least two images with captions."
         )
     return Preparation(model, train, dev, batches)
+
+
+def _new_model(settings: Settings, images: CaptionedImages, raw: Regions) -> TrainedModel:
+    text = settings.model.text
+    compactor = _fit_compactor(settings, raw)
+    if text.encoder == BIGRU:
+        tokenizer = CaptionTokenizer.from_words(
+            images.captions, text.max_tokens, text.min_word_count
+        )
+    else:
+        tokenizer = CaptionTokenizer.pretrained(text.encoder, text.max_tokens)
+    width = int(raw.array.shape[2]) if compactor is None else compactor.width
+    torch.manual_seed(settings.training.seed)
+    encoder = build_dual_encoder(settings.model, width, tokenizer.vocabulary_size)
+    return TrainedModel(settings, encoder, compactor, tokenizer, raw.identity)
 
 
 def _captions(settings: Settings, split: str) -> CaptionedImages:
@@ -112,9 +151,10 @@ def _regions(
 ) -> list[Regions]:
     features = settings.features
     assert settings.data.path is not None
-    store = features.store or default_store(settings.data.path, features.backbone)
     with progress("extracting features") as advance:
-        return open_regions(splits, features.backbone, store, advance)
+        return open_regions(
+            splits, features.backbone, settings.data.path, features.store, advance
+        )
 
 
 def _fit_compactor(settings: Settings, train: Regions) -> Compactor | None:
@@ -126,9 +166,7 @@ def _fit_compactor(settings: Settings, train: Regions) -> Compactor | None:
     return compactor
 
 
-def _split(
-    model: TrainedModel, images: CaptionedImages, raw: Regions, progress: Progress
-) -> Split:
+def _split(model: TrainedModel, images: CaptionedImages, raw: Regions, progress: Progress) -> Split:
     regions, rows = raw.array, raw.rows
     if model.compactor is not None:
         regions = model.compactor.apply_to(raw.array, raw.rows)

@@ -1,4 +1,4 @@
-"""A run's folder: `config.yaml`, `run.json`, `checkpoints/step-N`, `logs`.
+"""A run's folder: `config.yaml`, `run.json`, `checkpoints/epoch-E-batch-B`, `logs`.
 
 Checkpoints are written under a temporary name and renamed whole; `run.json`, replaced in one step,
 says which is the last and which the best. A kill at any moment leaves the previous ones in force.
@@ -7,18 +7,22 @@ says which is the last and which the best. A kill at any moment leaves the previ
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import tempfile
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
+
+from safetensors import SafetensorError
 
 from user_itr.config.loading import dump_settings, load_settings
 from user_itr.config.settings import Settings
 from user_itr.errors import CheckpointError, ConfigError
 from user_itr.model.checkpoint import TrainedModel, write_model
 from user_itr.training.state import TENSORS_FILE, VALUES_FILE, read_state, write_state
+
+FORMAT_VERSION = 1
+INDEX_FILE = "run.json"
+SETTINGS_FILE = "config.yaml"
 
 
 @dataclass
@@ -28,7 +32,7 @@ class RunIndex:
     last: str | None = None
     best: str | None = None
     best_rsum: float = -1.0
-    format_version: int = 1
+    format_version: int = FORMAT_VERSION
 
 
 class RunFolder:
@@ -47,20 +51,35 @@ class RunFolder:
         """The folder of checkpoints."""
         return self.path / "checkpoints"
 
+    def require_free(self) -> None:
+        """Make sure that a new run can start here: a folder to be made, or an empty one.
+
+        Raises:
+            ConfigError: if it cannot.
+        """
+        if (self.path / INDEX_FILE).exists():
+            raise ConfigError(
+                f"{self.path}: holds a run; continue it with --resume {self.path}, or give --out "
+                "another folder."
+            )
+        if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
+            raise ConfigError(f"{self.path}: is not empty; give --out another folder.")
+
     def create(self, settings: Settings) -> None:
         """Start a new run here.
 
         Raises:
-            ConfigError: if the folder holds something.
+            ConfigError: if the folder holds something, or cannot be written.
         """
-        if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
+        self.require_free()
+        try:
+            self.checkpoints.mkdir(parents=True)
+            _replace_text(self.path / SETTINGS_FILE, dump_settings(settings))
+            self._write_index(self.index)
+        except OSError as error:
             raise ConfigError(
-                f"{self.path}: is not empty; give --out another folder, or continue the run that is "
-                f"there with --resume {self.path}."
-            )
-        self.checkpoints.mkdir(parents=True)
-        _replace_text(self.path / "config.yaml", dump_settings(settings))
-        self._write_index()
+                f"{self.path}: cannot be written ({error.strerror}); give --out another folder."
+            ) from error
 
     def open(self) -> Settings:
         """Open an existing run and return its settings.
@@ -68,14 +87,28 @@ class RunFolder:
         Raises:
             CheckpointError: if there is none, or `run.json` cannot be read.
         """
-        file = self.path / "run.json"
+        file = self.path / INDEX_FILE
         try:
-            self.index = RunIndex(**json.loads(file.read_text("utf-8")))
-        except FileNotFoundError:
-            raise CheckpointError(f"{self.path}: is no run (no run.json); check the path.") from None
-        except (ValueError, TypeError) as error:
-            raise CheckpointError(f"{file}: is damaged ({error}).") from None
-        return load_settings(self.path / "config.yaml")
+            values = json.loads(file.read_text("utf-8"))
+            found = values.get("format_version")
+            if isinstance(found, int) and found > FORMAT_VERSION:
+                raise CheckpointError(
+                    f"{file}: has format version {found}, this release reads up to "
+                    f"{FORMAT_VERSION}; upgrade user-itr."
+                )
+            self.index = RunIndex(**values)
+        except OSError as error:
+            raise CheckpointError(
+                f"{self.path}: is no run ({INDEX_FILE}: {error.strerror}); check the path."
+            ) from None
+        except (AttributeError, TypeError, ValueError) as error:
+            raise CheckpointError(
+                f"{file}: is damaged ({error}); evaluation and search still take a folder in "
+                f"{self.checkpoints}."
+            ) from None
+        if not (self.path / SETTINGS_FILE).is_file():
+            raise CheckpointError(f"{self.path}: {SETTINGS_FILE} is missing; copy the run whole.")
+        return load_settings(self.path / SETTINGS_FILE)
 
     def last_state(self) -> tuple[Path, dict[str, Any]] | None:
         """The last checkpoint's folder and training state; None where none was written yet."""
@@ -97,36 +130,42 @@ class RunFolder:
 
         Returns:
             Whether it is the best.
+
+        Raises:
+            CheckpointError: if it cannot be written; the previous checkpoint stays in force.
         """
         best = rsum is not None and rsum > self.index.best_rsum
+        index = replace(self.index, last=name)
+        if best and rsum is not None:
+            index = replace(index, best=name, best_rsum=rsum)
         target = self.checkpoints / name
-        partial = Path(tempfile.mkdtemp(prefix=".writing-", dir=self.checkpoints))
+        partial = self.checkpoints / f".writing-{name}"
         try:
+            # Only a kill leaves one, or a target that the index does not name.
+            shutil.rmtree(partial, ignore_errors=True)
+            partial.mkdir()
             write_model(partial, model)
             write_state(partial, state)
-            partial.chmod(0o755)
             if target.exists():
-                # Only a kill between this rename and the index's leaves it; nothing refers to it.
                 shutil.rmtree(target)
-            os.replace(partial, target)
-        except OSError as error:
+            partial.replace(target)
+            self._write_index(index)
+        except (OSError, SafetensorError) as error:
             shutil.rmtree(partial, ignore_errors=True)
+            reason = getattr(error, "strerror", None) or error
             raise CheckpointError(
-                f"{target}: cannot be written ({error.strerror or error}); the previous checkpoint "
-                "is untouched. Free some space and resume."
+                f"{target}: cannot be written ({reason}); the previous checkpoint is untouched. "
+                f"Free some space and continue with --resume {self.path}."
             ) from error
         except BaseException:
             shutil.rmtree(partial, ignore_errors=True)
             raise
-        self.index.last = name
-        if best and rsum is not None:
-            self.index.best, self.index.best_rsum = name, rsum
-        self._write_index()
+        self.index = index
         self._prune()
         return best
 
-    def _write_index(self) -> None:
-        _replace_text(self.path / "run.json", json.dumps(asdict(self.index), indent=1) + "\n")
+    def _write_index(self, index: RunIndex) -> None:
+        _replace_text(self.path / INDEX_FILE, json.dumps(asdict(index), indent=1) + "\n")
 
     def _prune(self) -> None:
         """Keep the last checkpoint whole and the best one's model; remove everything else."""
@@ -143,4 +182,4 @@ class RunFolder:
 def _replace_text(file: Path, text: str) -> None:
     partial = file.with_name(f".{file.name}.partial")
     partial.write_text(text, "utf-8")
-    os.replace(partial, file)
+    partial.replace(file)

@@ -35,13 +35,14 @@ def read_state(folder: Path) -> dict[str, Any]:
     Raises:
         CheckpointError: if a file is missing, damaged or of a newer format.
     """
+    for name in (VALUES_FILE, TENSORS_FILE):
+        if not (folder / name).is_file():
+            raise CheckpointError(
+                f"{folder / name}: is missing, so training cannot be resumed; copy the run whole."
+            )
     try:
         document = json.loads((folder / VALUES_FILE).read_text("utf-8"))
         tensors = load_file(folder / TENSORS_FILE)
-    except FileNotFoundError as error:
-        raise CheckpointError(
-            f"{error.filename}: is missing, so training cannot be resumed from {folder}."
-        ) from None
     except (ValueError, SafetensorError) as error:
         raise CheckpointError(f"{folder}: the training state is damaged ({error}).") from None
     if not isinstance(document, dict) or document.get("format_version") != FORMAT_VERSION:
@@ -50,7 +51,10 @@ def read_state(folder: Path) -> dict[str, Any]:
             f"{folder / VALUES_FILE}: has format version {found}, this release reads "
             f"{FORMAT_VERSION}; resume with the release that wrote it."
         )
-    state: dict[str, Any] = _join(document["state"], tensors)
+    try:
+        state: dict[str, Any] = _join(document["state"], tensors)
+    except KeyError as error:
+        raise CheckpointError(f"{folder}: the training state is damaged (no {error}).") from None
     return state
 
 
@@ -81,8 +85,9 @@ def set_random_state(state: dict[str, Any]) -> None:
 
 def _split(value: Any, tensors: dict[str, Tensor], key: str) -> Any:
     if isinstance(value, Tensor):
-        tensors[key] = value.detach().cpu().clone().contiguous()
-        return {"$tensor": key}
+        name = f"{len(tensors)}{key}"  # the number keeps a/b/c of a/b apart from that of a
+        tensors[name] = value.detach().cpu().clone().contiguous()
+        return {"$tensor": name}
     if isinstance(value, dict):
         return {"$dict": [[k, _split(v, tensors, f"{key}/{k}")] for k, v in value.items()]}
     if isinstance(value, list | tuple):

@@ -1,4 +1,4 @@
-"""Cached token states: what the frozen part of a text encoder makes of every caption, on disk once."""
+"""Cached token states: what the frozen part of a text encoder makes of captions, on disk once."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import hashlib
 import os
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -27,8 +28,8 @@ def cached_token_states(
 ) -> np.ndarray:
     """States at the frozen boundary of every token, computed on the first call and memory-mapped.
 
-    The file's name is a hash of the frozen weights and of all token ids, so another encoder, another
-    boundary or other captions make another file.
+    The file's name is a hash of the frozen weights and of all token ids, so another encoder,
+    another boundary or other captions make another file.
 
     Args:
         tokens: a token encoder with `cacheable`.
@@ -40,21 +41,23 @@ def cached_token_states(
         (total, W) float16, laid out as `captions.ids`.
     """
     file = folder / f"{_key(tokens, captions)}.npy"
-    total = len(captions.ids)
-    if file.is_file():
-        states: np.ndarray = np.load(file, mmap_mode="r", allow_pickle=False)
-        if states.shape[:1] == (total,):
-            return states
+    with suppress(OSError, ValueError, EOFError):  # missing or damaged
+        return _open(file)
     folder.mkdir(parents=True, exist_ok=True)
     handle, partial = tempfile.mkstemp(prefix=".states-", suffix=".npy", dir=folder)
     os.close(handle)
     try:
         _write(tokens, captions, Path(partial), progress)
-        os.replace(partial, file)
+        Path(partial).replace(file)
     except BaseException:
         Path(partial).unlink(missing_ok=True)
         raise
-    return np.load(file, mmap_mode="r", allow_pickle=False)  # type: ignore[no-any-return]
+    return _open(file)
+
+
+def _open(file: Path) -> np.ndarray:
+    states: np.ndarray = np.load(file, mmap_mode="r", allow_pickle=False)
+    return states
 
 
 def _write(
@@ -63,9 +66,8 @@ def _write(
     file: Path,
     progress: Callable[[int, int], None] | None,
 ) -> None:
-    tokens.eval()
-    output: np.ndarray | None = None
-    order = np.argsort(captions.lengths, kind="stable")
+    output: np.memmap | None = None
+    order = np.argsort(-captions.lengths, kind="stable")  # so a pass is as wide as its first
     done = 0
     while done < len(order):
         size = max(1, BATCH_TOKENS // int(captions.lengths[order[done]]))

@@ -7,26 +7,28 @@ the CPU, the same bits as one that was never interrupted.
 
 from __future__ import annotations
 
-import signal
+import copy
+import math
 import time
-from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
-from types import FrameType
 from typing import Any, Protocol
 
 import torch
-from lightning.fabric import Fabric, seed_everything
+from lightning.fabric import seed_everything
+from lightning.fabric.loggers.logger import Logger
 from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR
 
 from user_itr.config.settings import Settings
-from user_itr.errors import UserItrError
+from user_itr.errors import CheckpointError, ConfigError, DataError
 from user_itr.evaluation.metrics import CrossModalMetrics
-from user_itr.model.token_encoders import BiGRUTokens
 from user_itr.objective.momentum import MomentumContrast
 from user_itr.objective.uto import UnifiedObjective
 from user_itr.training.evaluation import evaluate_split
+from user_itr.training.fabric import create_fabric
+from user_itr.training.interruption import FirstInterrupt, Interrupted
+from user_itr.training.parameter_groups import parameter_groups
 from user_itr.training.preparation import Preparation
 from user_itr.training.run_folder import RunFolder
 from user_itr.training.schedule import rate_factor
@@ -42,12 +44,6 @@ class Reporter(Protocol):
 
     def evaluated(self, epoch: int, metrics: CrossModalMetrics, best: bool) -> None:
         """An epoch is done and the dev split was evaluated."""
-
-
-class Interrupted(UserItrError):
-    """Ctrl-C was pressed; the run was saved and can be resumed."""
-
-    exit_code = 130
 
 
 @dataclass
@@ -71,6 +67,9 @@ class Trainer:
         folder: the run's folder, created or opened.
         reporter: told of every batch and evaluation.
         loggers: Fabric loggers.
+
+    Raises:
+        ConfigError: if the accelerator cannot be used.
     """
 
     def __init__(
@@ -79,7 +78,7 @@ class Trainer:
         prepared: Preparation,
         folder: RunFolder,
         reporter: Reporter,
-        loggers: list[Any] | None = None,
+        loggers: list[Logger] | None = None,
     ) -> None:
         training = settings.training
         self.settings = settings
@@ -87,12 +86,7 @@ class Trainer:
         self.folder = folder
         self.reporter = reporter
         self.place = Place()
-        self.fabric = Fabric(
-            accelerator=training.accelerator,
-            devices=1,
-            precision=training.precision,
-            loggers=loggers or [],
-        )
+        self.fabric = create_fabric(training, loggers or [])
         seed_everything(training.seed, verbose=False)
         encoder = prepared.model.encoder
         contrast = MomentumContrast(
@@ -107,7 +101,8 @@ class Trainer:
         )
         self.step = TrainingStep(encoder, contrast, objective)
         self.optimizer = torch.optim.AdamW(
-            _parameter_groups(self.step, settings), weight_decay=settings.optimizer.weight_decay
+            parameter_groups(encoder, settings.optimizer),
+            weight_decay=settings.optimizer.weight_decay,
         )
         per_epoch = -(-prepared.batches.batches_per_epoch // training.accumulate)
         self.scheduler = LambdaLR(
@@ -119,35 +114,45 @@ class Trainer:
 
     def state(self) -> dict[str, Any]:
         """Everything that resuming needs besides settings and data, as tensors and JSON values."""
-        state: dict[str, Any] = {
-            "step": {n: t for n, t in self.step.state_dict().items() if n in self._kept_names()},
+        kept = self._kept_names()
+        return {
+            "data": self.prepared.data_key,
+            "step": {n: t for n, t in self.step.state_dict().items() if n in kept},
             "optimizer": self.optimizer.state_dict(),
             "scheduler": {"last_epoch": self.scheduler.last_epoch},
             "random": random_state(),
-            "place": dict(vars(self.place)),
+            "place": copy.deepcopy(vars(self.place)),
+            "precision": self.fabric.strategy.precision.state_dict(),
         }
-        scaler = getattr(self.fabric._precision, "scaler", None)
-        if scaler is not None:
-            state["scaler"] = scaler.state_dict()
-        return state
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Put a `state` back."""
-        missing, unexpected = self.step.load_state_dict(state["step"], strict=False)
-        frozen = set(self.step.state_dict()) - self._kept_names()
-        if set(missing) - frozen or unexpected:
-            raise UserItrError(
-                f"{self.folder.path}: the training state does not fit the model "
-                f"({sorted(set(missing) - frozen)[:3]} missing, {unexpected[:3]} unknown)."
+        """Put a `state` back.
+
+        Raises:
+            DataError: if the train split is not the one that the run began with.
+            CheckpointError: if the state is of another model.
+        """
+        if state.get("data") != self.prepared.data_key:
+            raise DataError(
+                f"{self.settings.data.path}: the images or captions of the train split are not "
+                f"those that {self.folder.path} began with; put them back, or start a new run."
             )
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.scheduler.last_epoch = state["scheduler"]["last_epoch"]
-        self.scheduler._last_lr = [group["lr"] for group in self.optimizer.param_groups]
-        self.place = Place(**state["place"])
-        scaler = getattr(self.fabric._precision, "scaler", None)
-        if scaler is not None and "scaler" in state:
-            scaler.load_state_dict(state["scaler"])
-        set_random_state(state["random"])
+        try:
+            missing, unknown = self.step.load_state_dict(state["step"], strict=False)
+            lost = set(missing) & self._kept_names()
+            if lost or unknown:
+                raise ValueError(f"{len(lost)} tensors are missing, {len(unknown)} unknown")
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.scheduler.last_epoch = state["scheduler"]["last_epoch"]
+            self.place = Place(**state["place"])
+            self.fabric.strategy.precision.load_state_dict(state["precision"])
+            set_random_state(state["random"])
+        except (KeyError, RuntimeError, TypeError, ValueError) as error:
+            reason = " ".join(str(error).split()).rstrip(".")
+            raise CheckpointError(
+                f"{self.folder.path}: the training state does not fit the settings ({reason}); "
+                "put back the config.yaml that the run began with."
+            ) from error
 
     def _kept_names(self) -> set[str]:
         """Names in the step's state that training changes: all but frozen parameters."""
@@ -163,12 +168,24 @@ class Trainer:
 
         Raises:
             Interrupted: after Ctrl-C, once the run is saved. A second Ctrl-C stops at once.
+            ConfigError: if the loss or the gradient is no number any more.
+            CheckpointError: if a checkpoint cannot be written.
         """
         metrics = None
-        with _FirstInterrupt(self._request_stop):
-            while not self._is_over():
-                self._train_epoch()
-                metrics = self._end_epoch()
+        try:
+            with FirstInterrupt(self._request_stop):
+                while not self._is_over():
+                    self._train_epoch()
+                    metrics = self._end_epoch()
+        except OSError as error:
+            raise CheckpointError(
+                f"{self.folder.path}: training stopped ({error.strerror or error}); continue with "
+                f"`user-itr train --resume {self.folder.path}`."
+            ) from error
+        finally:
+            for logger in self.fabric.loggers:
+                with suppress(OSError):
+                    logger.finalize("finished")
         return metrics
 
     def _request_stop(self) -> None:
@@ -198,15 +215,18 @@ class Trainer:
             # The last step of an epoch may have fewer batches than the others.
             in_step = min(accumulate, count - (number - 1) // accumulate * accumulate)
             losses, keys = self._wrapped(batch.to(self.fabric.device))
+            self._require_finite("loss", losses["loss"])
             self.fabric.backward(losses["loss"] / in_step)
             self.step.after_backward(keys)
             if last_of_step:
-                self.fabric.clip_gradients(
+                norm = self.fabric.clip_gradients(
                     self._wrapped,
                     self._wrapped_optimizer,
                     max_norm=self.settings.optimizer.clip_norm,
                     error_if_nonfinite=False,
                 )
+                if norm is not None and self.settings.training.precision != "16-mixed":
+                    self._require_finite("gradient", norm)  # float16's scaler skips such a step
                 self._wrapped_optimizer.step()
                 self._wrapped_optimizer.zero_grad()
                 self.scheduler.step()
@@ -221,6 +241,16 @@ class Trainer:
                 self._save_if_due()
                 if self._time_is_up():
                     break
+
+    def _require_finite(self, name: str, value: Tensor) -> None:
+        """Stop before a number that is none reaches weights, queues or a checkpoint."""
+        number = float(value.detach())
+        if not math.isfinite(number):
+            raise ConfigError(
+                f"the {name} is {number} in epoch {self.place.epoch + 1}, batch "
+                f"{self.place.batch + 1}: training diverged; start a new run with an "
+                f"optimizer.rate below {self.settings.optimizer.rate}."
+            )
 
     def _report(self, number: int, count: int, losses: dict[str, Tensor]) -> None:
         values = {name: float(value.detach()) for name, value in losses.items()}
@@ -270,60 +300,3 @@ class Trainer:
         name = f"epoch-{self.place.epoch:03d}-batch-{self.place.batch:06d}"
         self.folder.save(name, self.prepared.model, self.state(), rsum)
         self._saved_at = time.monotonic()
-
-
-class _FirstInterrupt:
-    """Turns the first SIGINT inside the block into a call; the next one is Python's own again."""
-
-    def __init__(self, call: Callable[[], None]) -> None:
-        self.call = call
-
-    def _handle(self, number: int, frame: FrameType | None) -> None:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        self.call()
-
-    def __enter__(self) -> None:
-        try:
-            self.previous = signal.signal(signal.SIGINT, self._handle)
-        except ValueError:  # not in the main thread: Ctrl-C goes elsewhere
-            self.previous = None
-
-    def __exit__(self, *_: object) -> None:
-        if self.previous is not None:
-            signal.signal(signal.SIGINT, self.previous)
-
-
-def _parameter_groups(step: TrainingStep, settings: Settings) -> list[dict[str, Any]]:
-    """A pretrained text encoder's parameters at their own rate, everything else at the main one."""
-    tokens = step.model.text.tokens
-    pretrained = (
-        set()
-        if isinstance(tokens, BiGRUTokens)
-        else {id(p) for p in tokens.parameters() if p.requires_grad}
-    )
-    trained = [p for p in step.model.parameters() if p.requires_grad]
-    groups: list[dict[str, Any]] = [
-        {
-            "params": [p for p in trained if id(p) not in pretrained],
-            "lr": settings.optimizer.rate,
-        }
-    ]
-    if pretrained:
-        groups.append(
-            {
-                "params": [p for p in trained if id(p) in pretrained],
-                "lr": settings.optimizer.text_rate,
-            }
-        )
-    return groups
-
-
-def default_loggers(folder: Path) -> list[Any]:
-    """TensorBoard and CSV logs below a run's folder."""
-    from lightning.fabric.loggers import CSVLogger, TensorBoardLogger
-
-    logs = folder / "logs"
-    return [
-        TensorBoardLogger(logs, name="tensorboard"),
-        CSVLogger(logs, name="csv", flush_logs_every_n_steps=50),
-    ]
