@@ -37,11 +37,6 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_scan_set(tmp_path_factory.mktemp("scan") / "things")
 
 
-@pytest.fixture(autouse=True)
-def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-
-
 def trained(data: Path, *overrides: str) -> TrainedModel:
     """A model whose every weight, statistic included, is another than a new one's."""
     model = prepare(tiny_settings(data, *overrides), silent).model

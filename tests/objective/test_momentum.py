@@ -18,7 +18,7 @@ Batch = tuple[Tensor, Tensor | None, Tensor, Tensor]
 
 def small_model(seed: int = 0) -> DualEncoder:
     torch.manual_seed(seed)
-    tokens = BiGRUTokens(20, width=6, word_width=5, dropout=0.5)
+    tokens = BiGRUTokens(20, width=6, word_width=5)
     image = ImageEncoder(5, 8, guide_dropout=0.5, projection_dropout=0.5, region_dropout=0.5)
     return DualEncoder(image, TextEncoder(tokens, 8, dropout=0.5))
 

@@ -30,20 +30,22 @@ class ColourEncoder:
         self.dim = len(PALETTE)
         self.description = f"{name}, {self.dim} colours"
         self.fingerprint = hashlib.sha256(name.encode()).hexdigest()
+        self.draft = 16
         self.encoded = 0
 
-    def encode_images(
-        self, images: Sequence[Image.Image | Path], batch_size: int = 32
-    ) -> np.ndarray:
-        self.encoded += len(images)
-        shares = np.empty((len(images), self.dim))
-        for row, image in enumerate(images):
-            rgb = image if isinstance(image, Image.Image) else load_image(image)
-            pixels = np.asarray(rgb.resize((16, 16)), np.float64).reshape(-1, 1, 3)
-            distance = np.square(pixels - np.array(list(PALETTE.values()))).sum(-1)
-            near = np.exp(-distance / 5000)
-            shares[row] = (near / (near.sum(1, keepdims=True) + 1e-9)).mean(0)
-        return _unit(shares)
+    def preprocess(self, image: Image.Image) -> np.ndarray:
+        return np.asarray(image.resize((16, 16)))
+
+    def encode_pixels(self, pixels: np.ndarray) -> np.ndarray:
+        self.encoded += len(pixels)
+        points = pixels.reshape(len(pixels), -1, 1, 3).astype(np.float64)
+        distance = np.square(points - np.array(list(PALETTE.values()))).sum(-1)
+        near = np.exp(-distance / 5000)
+        return _unit((near / (near.sum(2, keepdims=True) + 1e-9)).mean(1))
+
+    def encode_images(self, paths: Sequence[Path]) -> np.ndarray:
+        images = [load_image(path, draft=self.draft) for path in paths]
+        return self.encode_pixels(np.stack([self.preprocess(image) for image in images]))
 
     def encode_text(self, captions: Sequence[str], batch_size: int = 256) -> np.ndarray:
         counts = [[c.lower().split().count(word) for word in PALETTE] for c in captions]
@@ -58,13 +60,11 @@ class StoppedEncoder(ColourEncoder):
         self.left = after
         self.error = error
 
-    def encode_images(
-        self, images: Sequence[Image.Image | Path], batch_size: int = 32
-    ) -> np.ndarray:
+    def encode_pixels(self, pixels: np.ndarray) -> np.ndarray:
         if self.left == 0:
             raise self.error
         self.left -= 1
-        return super().encode_images(images, batch_size)
+        return super().encode_pixels(pixels)
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:

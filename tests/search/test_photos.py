@@ -5,18 +5,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from colour_encoder import PALETTE, paint
+from colour_encoder import PALETTE, ColourEncoder, paint
 from PIL import Image
 
+from user_itr.data.images import load_image
 from user_itr.errors import DataError
 from user_itr.search import photos as module
-from user_itr.search.photos import (
-    SHORT_SIDE,
-    decode_ahead,
-    load_photo,
-    outermost_with_images,
-    scan,
-)
+from user_itr.search.encoder import Encoder
+from user_itr.search.photos import decode_ahead, load_photo, outermost_with_images, scan
 
 SIDEWAYS = Image.Exif()
 SIDEWAYS[0x0112] = 6
@@ -41,33 +37,29 @@ def test_size_is_that_of_the_upright_original(
     exif: Image.Exif,
     upright: tuple[int, int],
 ) -> None:
-    photo = load_photo(paint(tmp_path / name, "red", size, exif=exif))
+    photo = load_photo(paint(tmp_path / name, "red", size, exif=exif), ColourEncoder())
     assert (photo.width, photo.height) == upright
-    width, height = photo.image.size
-    assert (width > height) == (upright[0] > upright[1])
-    if min(size) >= SHORT_SIDE:
-        assert SHORT_SIDE <= min(width, height) < 2 * SHORT_SIDE
-    else:
-        assert (width, height) == upright
+    assert photo.pixels.shape == (16, 16, 3)
 
 
-def test_scaling_down_keeps_the_picture(tmp_path: Path) -> None:
-    ramp = np.linspace(0, 255, 1600, dtype=np.uint8)
-    pixels = np.stack([np.tile(ramp, (1200, 1))] * 3, axis=-1)
-    Image.fromarray(pixels).save(tmp_path / "ramp.png")
-    Image.fromarray(pixels).save(tmp_path / "ramp.jpg", quality=95)
-    for name in ("ramp.png", "ramp.jpg"):
-        small = np.asarray(load_photo(tmp_path / name).image, np.float64)
-        assert small.shape == (600, 800, 3)
-        wanted = pixels.reshape(600, 2, 800, 2, 3).mean((1, 3))
-        assert np.abs(small - wanted).max() < 4
+@pytest.mark.parametrize("draft", [None, 512])
+def test_pixels_are_those_that_the_model_itself_would_take(
+    tmp_path: Path, draft: int | None
+) -> None:
+    encoder = ColourEncoder()
+    encoder.draft = draft
+    pixels = np.random.default_rng(0).integers(0, 256, (1100, 1300, 3), dtype=np.uint8)
+    for name in ("noise.png", "noise.jpg"):
+        Image.fromarray(pixels).save(tmp_path / name, exif=SIDEWAYS)
+        wanted = encoder.preprocess(load_image(tmp_path / name, draft=draft))
+        assert np.array_equal(load_photo(tmp_path / name, encoder).pixels, wanted)
 
 
 def test_decode_ahead_keeps_the_order_and_reports_what_fails(tmp_path: Path) -> None:
     paths = [paint(tmp_path / f"{n}.png", "blue", (n + 1, 5)) for n in range(11)]
     paths[4].write_bytes(b"no picture")
     paths[9].unlink()
-    batches = list(decode_ahead(paths, batch_size=3, workers=2))
+    batches = list(decode_ahead(paths, ColourEncoder(), batch_size=3, workers=2))
     assert [len(p) + len(s) for p, s in batches] == [3, 3, 3, 2]
     decoded = [photo for photos, _ in batches for photo in photos]
     assert [photo.width for photo in decoded] == [1, 2, 3, 4, 6, 7, 8, 9, 11]
@@ -82,12 +74,12 @@ def test_decode_ahead_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     opened: list[Path] = []
     real = module.load_photo
 
-    def counting(path: Path) -> module.Photo:
+    def counting(path: Path, encoder: Encoder) -> module.Photo:
         opened.append(path)
-        return real(path)
+        return real(path, encoder)
 
     monkeypatch.setattr(module, "load_photo", counting)
-    batches = decode_ahead(paths, batch_size=4, workers=2)
+    batches = decode_ahead(paths, ColourEncoder(), batch_size=4, workers=2)
     for number in range(1, 4):
         next(batches)
         assert len(opened) <= 4 * number + 4

@@ -65,9 +65,9 @@ def test_python_and_command_line_agree_with_the_model(tmp_path: Path, pictures: 
     hits = search_text(ImageIndex.open(tmp_path / "index"), model, CAPTIONS[0], k=8)
     assert sorted(hit.path for hit in hits) == paths
     by_path = dict(zip(paths, scores, strict=True))
-    np.testing.assert_allclose([hit.score for hit in hits], np.sort(scores)[::-1], atol=1e-3)
+    np.testing.assert_allclose([hit.score for hit in hits], np.sort(scores)[::-1], atol=1e-6)
     for hit in hits:
-        assert hit.score == pytest.approx(by_path[hit.path], abs=1e-3)
+        assert hit.score == pytest.approx(by_path[hit.path], abs=1e-6)
     results = json.loads(found.stdout)["results"]
     assert [hit["path"] for hit in results] == [str(hit.path) for hit in hits]
     assert [hit["score"] for hit in results] == pytest.approx([hit.score for hit in hits])

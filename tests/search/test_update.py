@@ -5,7 +5,6 @@ import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -75,12 +74,10 @@ def test_photos_that_the_model_refuses_are_reported(
     photos: Path, index: ImageIndex, encoder: ColourEncoder
 ) -> None:
     class Picky(ColourEncoder):
-        def encode_images(
-            self, images: Sequence[Image.Image | Path], batch_size: int = 32
-        ) -> np.ndarray:
-            if any(isinstance(i, Image.Image) and i.width > 9 * i.height for i in images):
+        def preprocess(self, image: Image.Image) -> np.ndarray:
+            if image.width > 9 * image.height:
                 raise DataError("the image is too long; crop it.")
-            return super().encode_images(images, batch_size)
+            return super().preprocess(image)
 
     long = [paint(photos / f"{name}.png", "red", (100, 2)) for name in "ab"]
     report = index.update(photos, Picky(), batch_size=6)
@@ -200,11 +197,11 @@ from user_itr.search.index import ImageIndex
 
 class Killed(ColourEncoder):
     batches = 0
-    def encode_images(self, images, batch_size=32):
+    def encode_pixels(self, pixels):
         if self.batches == 5:
             os._exit(9)
         self.batches += 1
-        return super().encode_images(images, batch_size)
+        return super().encode_pixels(pixels)
 
 update.CHUNK_ROWS = 8
 encoder = Killed()
@@ -236,11 +233,9 @@ def test_a_slow_run_writes_by_the_clock(
     lengths: list[int] = []
 
     class Watching(ColourEncoder):
-        def encode_images(
-            self, images: Sequence[Image.Image | Path], batch_size: int = 32
-        ) -> np.ndarray:
+        def encode_pixels(self, pixels: np.ndarray) -> np.ndarray:
             lengths.append(len(index))
-            return super().encode_images(images, batch_size)
+            return super().encode_pixels(pixels)
 
     monkeypatch.setattr(update_module, "CHUNK_SECONDS", 0.0)
     index.update(photos, Watching(), batch_size=3)
@@ -249,10 +244,10 @@ def test_a_slow_run_writes_by_the_clock(
 
 def test_a_second_writer_is_refused(photos: Path, index: ImageIndex) -> None:
     class Nested(ColourEncoder):
-        def encode_images(self, images: object, batch_size: int = 32) -> np.ndarray:
+        def encode_pixels(self, pixels: np.ndarray) -> np.ndarray:
             with pytest.raises(IndexStoreError, match="another process is writing"):
                 ImageIndex.open(index.path).update(photos, ColourEncoder())
-            return super().encode_images(images, batch_size)  # type: ignore[arg-type]
+            return super().encode_pixels(pixels)
 
     assert counts(index.update(photos, Nested())) == (8, 0, 0, 0)
 
@@ -269,8 +264,8 @@ def test_progress_and_bad_settings(photos: Path, index: ImageIndex, encoder: Col
 
 def test_an_embedding_that_is_not_finite_is_refused(photos: Path, index: ImageIndex) -> None:
     class Sick(ColourEncoder):
-        def encode_images(self, images: object, batch_size: int = 32) -> np.ndarray:
-            return np.nan * super().encode_images(images, batch_size)  # type: ignore[arg-type]
+        def encode_pixels(self, pixels: np.ndarray) -> np.ndarray:
+            return np.nan * super().encode_pixels(pixels)
 
     with pytest.raises(IndexStoreError, match="not finite"):
         index.update(photos, Sick())

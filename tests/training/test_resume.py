@@ -30,6 +30,7 @@ from user_itr.training.interruption import Interrupted
 from user_itr.training.run_folder import RunFolder
 from user_itr.training.trainer import Trainer
 
+MAIN = "from user_itr.cli import main; main()"
 STEP_DECAY = ["optimizer.decay_epochs=[2]", "optimizer.warmup_steps=4"]
 COSINE = ["optimizer.schedule=cosine", "optimizer.warmup_steps=2"]
 
@@ -174,7 +175,7 @@ def test_resuming_with_other_data_or_settings_is_refused(tmp_path: Path) -> None
     captions = data / "train_caps.txt"
     text = captions.read_text()
     captions.write_text(text.replace("dog", "cat"))
-    with pytest.raises(DataError, match="not those that .* began with"):
+    with pytest.raises(DataError, match=r"not those that .* began with"):
         resume(tmp_path / "run")
     captions.write_text(text)
     for split in ("train", "dev"):
@@ -209,8 +210,7 @@ def test_a_killed_process_is_resumed_to_the_same_end(
     def run_until(checkpoint: str) -> subprocess.Popen[str]:
         """Continue the run in a process of its own until it wrote that checkpoint."""
         child = subprocess.Popen(
-            [sys.executable, "-c", "from user_itr.cli import main; main()"]
-            + ["train", "--resume", str(out)],
+            [sys.executable, "-c", MAIN, "train", "--resume", out],
             env={**os.environ, "OMP_NUM_THREADS": "1"},
             stderr=subprocess.PIPE,
             text=True,

@@ -76,7 +76,12 @@ def test_missing_damaged_and_newer_states(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"training\.safetensors: is missing"):
         read_state(tmp_path)
     tensors.write_bytes(data)
-    for content in ("{", "[]", json.dumps({**document, "format_version": 2}), '{"format_version": 1}'):
+    for content in (
+        "{",
+        "[]",
+        json.dumps({**document, "format_version": 2}),
+        '{"format_version": 1}',
+    ):
         values.write_text(content)
         with pytest.raises(CheckpointError, match=str(tmp_path)):
             read_state(tmp_path)

@@ -258,14 +258,12 @@ def test_logs(scan_set: Path, tmp_path: Path) -> None:
     assert [scalar.value for scalar in events.Scalars("dev/rsum")] == pytest.approx([rsum])
 
 
-def test_divergence_is_told_and_does_not_reach_a_checkpoint(
-    scan_set: Path, tmp_path: Path
-) -> None:
-    settings = tiny_settings(
-        scan_set, "optimizer.rate=1e35", "training.checkpoint_minutes=1e-9"
-    )
+def test_divergence_is_told_and_does_not_reach_a_checkpoint(scan_set: Path, tmp_path: Path) -> None:
+    settings = tiny_settings(scan_set, "optimizer.rate=1e35", "training.checkpoint_minutes=1e-9")
     trainer = start(settings, tmp_path / "run")
-    with pytest.raises(ConfigError, match=r"is nan in epoch 1, batch \d: .* optimizer.rate below 1e\+35"):
+    with pytest.raises(
+        ConfigError, match=r"is nan in epoch 1, batch \d: .* optimizer.rate below 1e\+35"
+    ):
         trainer.fit()
     saved = resume(tmp_path / "run")
     assert saved.place.batch == trainer.place.batch > 0

@@ -54,7 +54,12 @@ def write_scan_set(root: Path, train: int = 24, dev: int = 12, seed: int = 0) ->
 
 def write_picture_set(root: Path, train: int = 8, dev: int = 4) -> Path:
     """PNG files of two colours with `captions.csv`: train, dev and test."""
-    colours = {"red": (210, 30, 30), "green": (30, 160, 40), "blue": (30, 60, 200), "black": (0,) * 3}
+    colours = {
+        "red": (210, 30, 30),
+        "green": (30, 160, 40),
+        "blue": (30, 60, 200),
+        "black": (0,) * 3,
+    }
     pairs = [(a, b) for a in colours for b in colours if a != b]
     random = np.random.default_rng(0)
     (root / "images").mkdir(parents=True)
@@ -81,7 +86,9 @@ def write_bert(folder: Path, layers: int = 2, width: int = 32) -> Path:
     tokenizer.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
     )
-    special = {f"{name}_token": f"[{name.upper()}]" for name in ("pad", "unk", "cls", "sep", "mask")}
+    special = {
+        f"{name}_token": f"[{name.upper()}]" for name in ("pad", "unk", "cls", "sep", "mask")
+    }
     PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, model_max_length=64, **special
     ).save_pretrained(folder)

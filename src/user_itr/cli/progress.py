@@ -50,19 +50,18 @@ def bars(console: Console | None = None) -> Progress:
 def progress_of(title: str) -> Iterator[Callable[[int, int], None]]:
     """Show a bar from the first call of the yielded function, which takes (done, total)."""
     progress = bars()
-    task = None
 
     def advance(done: int, total: int) -> None:
-        nonlocal task
-        if task is None:
+        if not progress.tasks:
             progress.start()
-            task = progress.add_task(title, total=total)
-        progress.update(task, completed=done, total=total)
+            progress.add_task(title, total=total)
+        progress.update(progress.tasks[0].id, completed=done, total=total)
 
     try:
         yield advance
     finally:
-        progress.stop()
+        if progress.tasks:  # stopping what never started prints an empty line
+            progress.stop()
 
 
 class TrainingDisplay:
@@ -92,7 +91,7 @@ class TrainingDisplay:
 
     def note(self, text: str) -> None:
         """Print a line above the bar."""
-        self.console.print(text, highlight=False)
+        self.console.print(text, highlight=False, soft_wrap=True)
 
     def step(self, epoch: int, batch: int, batches: int, values: dict[str, float]) -> None:
         """See `Reporter.step`."""

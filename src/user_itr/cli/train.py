@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import typer
 
 from user_itr.errors import ConfigError
 
 if TYPE_CHECKING:
+    from user_itr.cli.progress import TrainingDisplay
     from user_itr.config.settings import Settings
-    from user_itr.training.preparation import Preparation
-    from user_itr.training.run_folder import RunFolder
+    from user_itr.training.trainer import Trainer
 
 
 def train_command(
@@ -59,58 +59,55 @@ def train_command(
 def start_run(settings: Settings, out: Path) -> None:
     """Train a new run in the folder `out`, with progress on the terminal.
 
+    The folder is made when data, model and device are ready, so a mistake leaves nothing behind.
+
     Raises:
         ConfigError: if the settings name no data, or the folder is in use.
     """
-    from user_itr.cli.progress import progress_of
+    from user_itr.cli.progress import TrainingDisplay, progress_of
+    from user_itr.training.fabric import default_loggers
     from user_itr.training.preparation import prepare
     from user_itr.training.run_folder import RunFolder
+    from user_itr.training.trainer import Trainer
 
     folder = RunFolder(out)
     folder.require_free()
     settings = _with_absolute_paths(settings)
     prepared = prepare(settings, progress_of)
+    display = TrainingDisplay(settings.training.epochs)
+    trainer = Trainer(settings, prepared, folder, display, default_loggers(out))
     folder.create(settings)
-    _fit(settings, folder, prepared)
+    _fit(trainer, display)
 
 
 def continue_run(path: Path) -> None:
     """Continue a run from its last checkpoint, or from its start where it has none."""
-    from user_itr.cli.progress import progress_of
+    from user_itr.cli.progress import TrainingDisplay, progress_of
     from user_itr.model.checkpoint import load_model
+    from user_itr.training.fabric import default_loggers
     from user_itr.training.preparation import prepare
     from user_itr.training.run_folder import RunFolder
+    from user_itr.training.trainer import Trainer
 
     folder = RunFolder(path)
     settings = folder.open()
     last = folder.last_state()
-    if last is None:
-        _fit(settings, folder, prepare(settings, progress_of))
-    else:
-        prepared = prepare(settings, progress_of, load_model(last[0]))
-        _fit(settings, folder, prepared, last[1])
+    prepared = prepare(settings, progress_of, None if last is None else load_model(last[0]))
+    display = TrainingDisplay(settings.training.epochs)
+    trainer = Trainer(settings, prepared, folder, display, default_loggers(path))
+    if last is not None:
+        trainer.restore(last[1])
+        display.note(f"resumed at epoch {trainer.place.epoch + 1}, batch {trainer.place.batch}")
+    _fit(trainer, display)
 
 
-def _fit(
-    settings: Settings,
-    folder: RunFolder,
-    prepared: Preparation,
-    state: dict[str, Any] | None = None,
-) -> None:
-    from user_itr.cli.progress import TrainingDisplay
-    from user_itr.training.fabric import default_loggers
-    from user_itr.training.trainer import Trainer
-
-    with TrainingDisplay(settings.training.epochs) as display:
-        trainer = Trainer(settings, prepared, folder, display, default_loggers(folder.path))
-        if state is not None:
-            trainer.restore(state)
-            display.note(f"resumed at epoch {trainer.place.epoch + 1}, batch {trainer.place.batch}")
+def _fit(trainer: Trainer, display: TrainingDisplay) -> None:
+    with display:
         trainer.fit()
-    index, place = folder.index, trainer.place
+    place, folder = trainer.place, trainer.folder
     typer.echo(
         f"trained {place.epoch} epochs in {place.seconds / 60:.1f} min; best dev rsum "
-        f"{index.best_rsum:.1f} in {folder.checkpoints / str(index.best)}"
+        f"{folder.index.best_rsum:.1f} in {folder.checkpoints / str(folder.index.best)}"
     )
 
 

@@ -49,7 +49,7 @@ class FeatureSettings(_Frozen):
         description="project regions to this width by PCA, fitted on the train split",
     )
     whitening: float = Field(
-        default=1.0, ge=0, le=1, description="exponent of whitening: 0 plain PCA, 1 equal variances"
+        default=0.0, ge=0, le=1, description="exponent of whitening: 0 plain PCA, 1 equal variances"
     )
 
     @property
