@@ -3,6 +3,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> None:
+    """Such small products gain nothing from more threads, and lose much on busy cores."""
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(autouse=True)

@@ -16,7 +16,6 @@ from tiny_runs import CAPTIONS, silent, tiny_settings, write_picture_set, write_
 
 from user_itr import load
 from user_itr.features.backbones.registry import create_backbone
-from user_itr.features.extraction import extract_features
 from user_itr.model.building import build_dual_encoder
 from user_itr.model.checkpoint import TrainedModel, save_model
 from user_itr.model.tokenizer import CaptionTokenizer
@@ -113,12 +112,14 @@ def test_images_of_another_backbone_are_refused(command: Command, tmp_path: Path
     done = command("evaluate", tmp_path / "model", "--features", tmp_path / "store")
     assert done.code == 0, done.err
     assert "extracting features" in done.err
-    assert "extracting" not in command(
-        "evaluate", tmp_path / "model", "--features", tmp_path / "store"
-    ).err
+    assert (
+        "extracting"
+        not in command("evaluate", tmp_path / "model", "--features", tmp_path / "store").err
+    )
 
-    sentence = command.mistake("evaluate", tmp_path / "model", "--split", "dev", "--features",
-                               tmp_path / "store")
+    sentence = command.mistake(
+        "evaluate", tmp_path / "model", "--split", "dev", "--features", tmp_path / "store"
+    )
     assert "no features of 4 of 4 images" in sentence
     identity = {**identity, "weights_hash": "0" * 64}
     save_model(tmp_path / "older", TrainedModel(settings, encoder, None, tokenizer, identity))

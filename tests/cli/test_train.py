@@ -2,11 +2,9 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import torch
 import yaml
 from shell import Command
 
@@ -24,7 +22,7 @@ def command(capfd: pytest.CaptureFixture[str]) -> Command:
 
 
 @pytest.fixture(autouse=True)
-def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder of its own with `things`, a set, and `tiny.yaml`, settings of two epochs."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
@@ -33,10 +31,7 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
         mode="json", exclude_unset=True
     )
     (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(sections))
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield tmp_path
-    torch.set_num_threads(threads)
+    return tmp_path
 
 
 def test_train_evaluate_resume(command: Command, workplace: Path) -> None:
@@ -56,7 +51,7 @@ def test_train_evaluate_resume(command: Command, workplace: Path) -> None:
     again = command("train", "--resume", run)
     assert again.code == 0
     assert again.out.replace(f"{workplace}/", "") == done.out
-    assert "resumed at epoch 3, batch 0" in again.err
+    assert again.err == ""  # it was over
 
     # From another folder, with nothing but the run: the set's place is remembered.
     result = workplace / "results" / "dev.json"

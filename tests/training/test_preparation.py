@@ -91,7 +91,8 @@ def test_images_are_extracted_into_the_cache_once(
         model={"text": {"encoder": str(write_bert(tmp_path / "bert"))}},
     )
     first = prepare(settings, watched)
-    assert titles == ["extracting features", "token states (train)", "token states (dev)"]
+    extracting = ["extracting features"] * 2
+    assert titles == [*extracting, "token states (train)", "token states (dev)"]
     stores = (tmp_path / "cache" / "user-itr" / "features").iterdir()
     assert sorted(len(FeatureStore.open(store)) for store in stores) == [4, 8]
     assert first.train.regions.shape == (8, 4, 8)

@@ -26,6 +26,7 @@ from tiny_runs import (
 from user_itr.cli.train import continue_run
 from user_itr.config.settings import Settings
 from user_itr.errors import CheckpointError, DataError, FeatureError
+from user_itr.model.checkpoint import load_model
 from user_itr.training.interruption import Interrupted
 from user_itr.training.run_folder import RunFolder
 from user_itr.training.trainer import Trainer
@@ -143,6 +144,8 @@ def test_every_generator_is_put_back(scan_set: Path, tmp_path: Path) -> None:
     resume(tmp_path / "run")
     assert torch.equal(torch.rand(3), wanted[0])
     assert np.array_equal(np.random.rand(3), wanted[1])  # noqa: NPY002
+    checkpoint = tmp_path / "run" / "checkpoints" / "epoch-000-batch-000004"
+    assert load_model(checkpoint).metrics == {}  # evaluated were other weights
 
 
 def test_a_second_ctrl_c_stops_at_once(scan_set: Path, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from tiny_runs import Recorder, assert_same, resume, silent, start, tiny_setting
 
 from user_itr.errors import CheckpointError, ConfigError
 from user_itr.model.checkpoint import TrainedModel, load_model
+from user_itr.training import run_folder
 from user_itr.training.preparation import prepare
 from user_itr.training.run_folder import RunFolder, RunIndex
 
@@ -96,8 +97,9 @@ def test_a_new_run_needs_a_folder_of_its_own(
     assert RunFolder(tmp_path / "empty").open() == settings
 
 
-def test_a_crash_before_run_json_leaves_the_previous_checkpoint_in_force(
-    folder: RunFolder, model: TrainedModel, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("moment", ["writing", "renaming", "telling"])
+def test_a_crash_at_any_moment_leaves_the_previous_checkpoint_in_force(
+    folder: RunFolder, model: TrainedModel, monkeypatch: pytest.MonkeyPatch, moment: str
 ) -> None:
     class Killed(BaseException):
         pass
@@ -105,9 +107,18 @@ def test_a_crash_before_run_json_leaves_the_previous_checkpoint_in_force(
     def die(*_: object) -> None:
         raise Killed
 
+    def die_renaming(source: Path, target: Path) -> Path:
+        return die() if target.name == "b" else rename(source, target)
+
+    rename = Path.replace
     folder.save("a", model, {"number": 1}, 10.0)
     with monkeypatch.context() as patch:
-        patch.setattr(RunFolder, "_write_index", die)
+        if moment == "writing":
+            patch.setattr(run_folder, "write_state", die)
+        elif moment == "renaming":
+            patch.setattr(Path, "replace", die_renaming)
+        else:
+            patch.setattr(RunFolder, "_write_index", die)
         with pytest.raises(Killed):
             folder.save("b", model, {"number": 2}, 20.0)
     (folder.checkpoints / ".writing-b").mkdir()  # what a kill inside the writing leaves

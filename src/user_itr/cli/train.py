@@ -97,13 +97,15 @@ def continue_run(path: Path) -> None:
     trainer = Trainer(settings, prepared, folder, display, default_loggers(path))
     if last is not None:
         trainer.restore(last[1])
+    if last is not None and not trainer.is_over():
         display.note(f"resumed at epoch {trainer.place.epoch + 1}, batch {trainer.place.batch}")
     _fit(trainer, display)
 
 
 def _fit(trainer: Trainer, display: TrainingDisplay) -> None:
-    with display:
-        trainer.fit()
+    if not trainer.is_over():
+        with display:
+            trainer.fit()
     place, folder = trainer.place, trainer.folder
     typer.echo(
         f"trained {place.epoch} epochs in {place.seconds / 60:.1f} min; best dev rsum "

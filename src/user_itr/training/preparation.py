@@ -152,9 +152,7 @@ def _regions(
     features = settings.features
     assert settings.data.path is not None
     with progress("extracting features") as advance:
-        return open_regions(
-            splits, features.backbone, settings.data.path, features.store, advance
-        )
+        return open_regions(splits, features.backbone, settings.data.path, features.store, advance)
 
 
 def _fit_compactor(settings: Settings, train: Regions) -> Compactor | None:

@@ -11,7 +11,7 @@ import copy
 import math
 import time
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import torch
@@ -169,12 +169,12 @@ class Trainer:
         Raises:
             Interrupted: after Ctrl-C, once the run is saved. A second Ctrl-C stops at once.
             ConfigError: if the loss or the gradient is no number any more.
-            CheckpointError: if a checkpoint cannot be written.
+            CheckpointError: if a checkpoint or a log cannot be written.
         """
         metrics = None
         try:
             with FirstInterrupt(self._request_stop):
-                while not self._is_over():
+                while not self.is_over():
                     self._train_epoch()
                     metrics = self._end_epoch()
         except OSError as error:
@@ -191,7 +191,8 @@ class Trainer:
     def _request_stop(self) -> None:
         self._stop = True
 
-    def _is_over(self) -> bool:
+    def is_over(self) -> bool:
+        """Whether there is nothing left to train: all epochs, patience or time are used up."""
         training = self.settings.training
         return (
             self.place.epoch >= training.epochs
@@ -262,10 +263,11 @@ class Trainer:
         )
 
     def _save_if_due(self) -> None:
+        stop = self._stop  # a Ctrl-C from here on is for the next call, or nothing would be saved
         minutes = (time.monotonic() - self._saved_at) / 60
-        if self._stop or minutes >= self.settings.training.checkpoint_minutes:
+        if stop or minutes >= self.settings.training.checkpoint_minutes:
             self._save(None)
-        if self._stop:
+        if stop:
             raise Interrupted(
                 f"interrupted in epoch {self.place.epoch + 1}; continue with "
                 f"`user-itr train --resume {self.folder.path}`."
@@ -289,7 +291,7 @@ class Trainer:
         )
         self._save(rsum)
         self.reporter.evaluated(epoch, metrics, best)
-        if self._stop and not self._is_over():
+        if self._stop and not self.is_over():
             raise Interrupted(
                 f"interrupted after epoch {epoch + 1}; continue with "
                 f"`user-itr train --resume {self.folder.path}`."
@@ -298,5 +300,8 @@ class Trainer:
 
     def _save(self, rsum: float | None) -> None:
         name = f"epoch-{self.place.epoch:03d}-batch-{self.place.batch:06d}"
-        self.folder.save(name, self.prepared.model, self.state(), rsum)
+        model = self.prepared.model
+        if rsum is None:  # the last metrics are of other weights
+            model = replace(model, metrics={})
+        self.folder.save(name, model, self.state(), rsum)
         self._saved_at = time.monotonic()

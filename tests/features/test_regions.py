@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from user_itr.data.captions import CaptionedImages
+from user_itr.errors import FeatureError
+from user_itr.features import regions
+from user_itr.features.regions import default_store, open_regions
+from user_itr.features.store import FeatureStore
+
+BACKBONE = "efficientnet-lite0"
+
+
+def split_of(folder: Path, split: str, colours: list[str]) -> CaptionedImages:
+    folder.mkdir(exist_ok=True)
+    for colour in colours:
+        Image.new("RGB", (40, 30), colour).save(folder / f"{colour}.png")
+    return CaptionedImages(
+        name="colours",
+        split=split,
+        image_ids=tuple(f"{colour}.png" for colour in colours),
+        captions=tuple(colours),
+        caption_image=np.arange(len(colours)),
+        image_paths=tuple(folder / f"{colour}.png" for colour in colours),
+    )
+
+
+def test_splits_share_a_given_store_and_are_extracted_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train = split_of(tmp_path / "images", "train", ["red", "blue"])
+    dev = split_of(tmp_path / "images", "dev", ["green"])
+    store = tmp_path / "store"
+    first = open_regions([train, dev], BACKBONE, tmp_path, store)
+    assert len(FeatureStore.open(store)) == 3
+    assert [len(r.rows) for r in first] == [2, 1]
+    assert first[0].identity["backbone"] == BACKBONE
+    assert FeatureStore.open(store).holds(dev.image_ids)
+    assert not FeatureStore.open(store).holds(["no.png"])
+
+    def refuse(spec: str) -> None:
+        raise AssertionError(f"{spec} was loaded again")
+
+    monkeypatch.setattr(regions, "create_backbone", refuse)
+    again = open_regions([dev], BACKBONE, tmp_path, store)[0]
+    np.testing.assert_array_equal(again.array[again.rows], first[1].array[first[1].rows])
+    with pytest.raises(FeatureError, match="was made by backbone efficientnet-lite0"):
+        open_regions([dev], "efficientnet-lite2", tmp_path, store)
+
+
+def test_without_a_store_each_split_has_its_own_in_the_cache(tmp_path: Path) -> None:
+    train = split_of(tmp_path / "images", "train", ["red"])
+    test = split_of(tmp_path / "images", "test", ["green", "blue"])
+    open_regions([train], BACKBONE, tmp_path)
+    open_regions([test], BACKBONE, tmp_path)
+    for split in (train, test):
+        store = FeatureStore.open(default_store(tmp_path, split.split, BACKBONE))
+        assert store.manifest.image_ids == split.image_ids
+
+
+def test_a_set_without_images_or_features_is_refused(tmp_path: Path) -> None:
+    split = split_of(tmp_path / "images", "train", ["red"])
+    with pytest.raises(FeatureError, match="brings no precomputed features"):
+        open_regions([split], regions.PRECOMPUTED, tmp_path)
+
+
+def test_a_precomputed_file_is_mapped_not_loaded(tmp_path: Path) -> None:
+    np.save(tmp_path / "train_ims.npy", np.arange(24, dtype=np.float32).reshape(3, 2, 4))
+    split = CaptionedImages(
+        name="scan",
+        split="train",
+        image_ids=("a", "b"),
+        captions=("x", "y"),
+        caption_image=np.array([0, 1]),
+        feature_file=tmp_path / "train_ims.npy",
+        feature_rows=np.array([2, 0]),
+    )
+    [found] = open_regions([split], BACKBONE, tmp_path)
+    assert isinstance(found.array, np.memmap)
+    assert found.array[found.rows][0, 0, 0] == 16
+    assert found.identity == {
+        "backbone": "precomputed",
+        "weights_hash": "",
+        "preprocessing": {},
+        "regions": 2,
+        "width": 4,
+    }
