@@ -8,6 +8,7 @@ frozen, the boundary between them has no meaning of its own.
 from __future__ import annotations
 
 import hashlib
+import logging
 from abc import abstractmethod
 from pathlib import Path
 from typing import Any, Literal
@@ -194,6 +195,15 @@ def pretrained_path(name: str) -> str:
     return str(get_model_path())
 
 
+def quiet_transformers() -> None:
+    """Leave it to our own messages to say what went wrong, once."""
+    from transformers.utils import logging as transformers_logging
+
+    transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
+
+
 def load_transformer(name: str) -> nn.Module:
     """Load a transformers encoder by name or local path, in float32, from safetensors alone.
 
@@ -201,10 +211,8 @@ def load_transformer(name: str) -> nn.Module:
         ConfigError: if nothing loadable is there.
     """
     from transformers import AutoModel
-    from transformers.utils import logging
 
-    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
-    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    quiet_transformers()
     try:
         model: nn.Module = AutoModel.from_pretrained(
             pretrained_path(name), dtype=torch.float32, use_safetensors=True

@@ -11,7 +11,7 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processor
 from torch import Tensor
 
 from user_itr.errors import ConfigError
-from user_itr.model.token_encoders import pretrained_path
+from user_itr.model.token_encoders import pretrained_path, quiet_transformers
 
 
 @dataclass(frozen=True)
@@ -107,6 +107,7 @@ class CaptionTokenizer:
         """
         from transformers import AutoTokenizer
 
+        quiet_transformers()
         try:
             tokenizer = AutoTokenizer.from_pretrained(pretrained_path(name))
             fast = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())

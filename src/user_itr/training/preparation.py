@@ -82,6 +82,8 @@ def prepare(
         raise ConfigError("data.path is not set; give the captioned set with --data PATH.")
     train_images = _captions(settings, settings.data.train_split)
     dev_images = _captions(settings, settings.data.dev_split)
+    # The tokenizer comes before the features: a wrong encoder's name shows at once, not in an hour.
+    tokenizer = _new_tokenizer(settings, train_images) if resumed is None else resumed.tokenizer
     train_raw, dev_raw = _regions(settings, [train_images, dev_images], progress)
     if train_raw.identity != dev_raw.identity:
         raise FeatureError(
@@ -89,7 +91,7 @@ def prepare(
             f"{settings.data.dev_split} are of different kinds; extract both the same way."
         )
     if resumed is None:
-        model = _new_model(settings, train_images, train_raw)
+        model = _new_model(settings, tokenizer, train_raw)
     elif resumed.features == train_raw.identity:
         model = replace(resumed, settings=settings)
     else:
@@ -122,15 +124,15 @@ def prepare(
     return Preparation(model, train, dev, batches)
 
 
-def _new_model(settings: Settings, images: CaptionedImages, raw: Regions) -> TrainedModel:
+def _new_tokenizer(settings: Settings, images: CaptionedImages) -> CaptionTokenizer:
     text = settings.model.text
-    compactor = _fit_compactor(settings, raw)
     if text.encoder == BIGRU:
-        tokenizer = CaptionTokenizer.from_words(
-            images.captions, text.max_tokens, text.min_word_count
-        )
-    else:
-        tokenizer = CaptionTokenizer.pretrained(text.encoder, text.max_tokens)
+        return CaptionTokenizer.from_words(images.captions, text.max_tokens, text.min_word_count)
+    return CaptionTokenizer.pretrained(text.encoder, text.max_tokens)
+
+
+def _new_model(settings: Settings, tokenizer: CaptionTokenizer, raw: Regions) -> TrainedModel:
+    compactor = _fit_compactor(settings, raw)
     width = int(raw.array.shape[2]) if compactor is None else compactor.width
     torch.manual_seed(settings.training.seed)
     encoder = build_dual_encoder(settings.model, width, tokenizer.vocabulary_size)
