@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from feature_helpers import QuadrantMeans, broken, contents
 
 from user_itr.errors import FeatureError
@@ -40,12 +41,13 @@ def test_a_stopped_run_continues_to_the_same_bytes(
 
 
 KILLED = """
-import os, signal, sys
+import os, signal, sys, torch
 from pathlib import Path
 from user_itr.features import writer
 from user_itr.features.backbones.efficientnet_lite import EfficientNetLite
 from user_itr.features.extraction import extract_features
 
+torch.set_num_threads(int(sys.argv[3]))
 images = [(path.name, path) for path in sorted(Path(sys.argv[1]).iterdir())]
 record, calls = writer.write_json, []
 def kill_instead_of_recording_the_third_batch(*arguments):
@@ -58,12 +60,31 @@ extract_features(images, EfficientNetLite(), Path(sys.argv[2]), batch_size=2)
 """
 
 
+def test_a_run_goes_on_with_the_threads_it_began_with(
+    tmp_path: Path, photos: Photos, lite0: EfficientNetLite
+) -> None:
+    images = photos(5)
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        extract_features(images, lite0, tmp_path / "whole", batch_size=2)
+        extract_features(images, lite0, tmp_path / "resumed", batch_size=2, limit_batches=1)
+        torch.set_num_threads(1)
+        extract_features(images, lite0, tmp_path / "resumed", batch_size=2)
+        assert torch.get_num_threads() == 1
+    finally:
+        torch.set_num_threads(before)
+    whole, resumed = ((tmp_path / n / "features.npy").read_bytes() for n in ("whole", "resumed"))
+    assert whole == resumed
+
+
 def test_sigkill_costs_one_batch_and_no_byte(
     tmp_path: Path, photos: Photos, lite0: EfficientNetLite
 ) -> None:
     images = photos(9)
     out = tmp_path / "killed"
-    command = [sys.executable, "-c", KILLED, str(tmp_path / "photos"), str(out)]
+    threads = str(torch.get_num_threads())
+    command = [sys.executable, "-c", KILLED, str(tmp_path / "photos"), str(out), threads]
     process = subprocess.run(command, timeout=300, capture_output=True)
     assert process.returncode == -signal.SIGKILL, process.stderr.decode()
     row = 49 * 1280 * 2

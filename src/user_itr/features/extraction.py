@@ -6,14 +6,15 @@ import hashlib
 import json
 import shutil
 from collections import Counter, deque
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from user_itr.errors import ConfigError, DataError, FeatureError
 from user_itr.features.backbones.base import Backbone
@@ -103,6 +104,7 @@ def extract_features(
         out,
         fingerprint=fingerprint,
         created_with=created_with,
+        threads=torch.get_num_threads(),
         regions=backbone.regions,
         width=backbone.width,
         overwrite=overwrite,
@@ -114,7 +116,8 @@ def extract_features(
         stop = len(batches) if limit_batches is None else first + limit_batches
         if progress is not None:
             progress(resumed, len(images))
-        with closing(_decode_ahead(batches[first:stop], backbone.load, workers)) as ahead:
+        decoding = _decode_ahead(batches[first:stop], backbone.load, workers)
+        with closing(decoding) as ahead, _computing_threads(writer.progress.threads):
             for decoded in ahead:
                 rows = [pixels for pixels in decoded if not isinstance(pixels, SkippedImage)]
                 failed = [image for image in decoded if isinstance(image, SkippedImage)]
@@ -144,6 +147,16 @@ def extract_features(
                 )
             )
     return ExtractionReport(len(images), resumed, state.skipped, complete)
+
+
+@contextmanager
+def _computing_threads(count: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _encode(backbone: Backbone, pixels: list[np.ndarray]) -> np.ndarray:

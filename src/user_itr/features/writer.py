@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from user_itr.errors import FeatureError
 from user_itr.features.backbones.base import hash_files
@@ -31,12 +31,17 @@ PARTIAL_FILE = ARRAY_FILE + ".partial"
 
 
 class Progress(BaseModel):
-    """How far an unfinished extraction is, and of which request."""
+    """How far an unfinished extraction is, and of which request.
+
+    `threads` is what it computes with: sums of another order have other last bits, so a run goes on
+    with the number of threads that it began with.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     fingerprint: str
     created_with: dict[str, str]
+    threads: int = Field(gt=0)
     batches: int = 0
     rows: int = 0
     skipped: tuple[SkippedImage, ...] = ()
@@ -51,6 +56,7 @@ class StoreWriter:
         folder: the store's folder; made where it is not there.
         fingerprint: names the request; an unfinished run of another request is not continued.
         created_with: versions of the programs that decide the features' last bits.
+        threads: what a fresh run computes with; a continued one has its own in `progress`.
         regions: K.
         width: d.
         overwrite: drop an unfinished run of another request, and replace a finished store.
@@ -66,6 +72,7 @@ class StoreWriter:
         *,
         fingerprint: str,
         created_with: dict[str, str],
+        threads: int,
         regions: int,
         width: int,
         overwrite: bool = False,
@@ -79,7 +86,7 @@ class StoreWriter:
             folder.mkdir(parents=True, exist_ok=True)
         except (FileExistsError, NotADirectoryError):
             raise FeatureError(f"{folder}: is no folder; give a folder for the store.") from None
-        fresh = Progress(fingerprint=fingerprint, created_with=created_with)
+        fresh = Progress(fingerprint=fingerprint, created_with=created_with, threads=threads)
         array = folder / ARRAY_FILE
         unfinished = self._progress_file.exists()
         if array.exists() and not unfinished and not overwrite:
