@@ -89,3 +89,10 @@ def test_missing_damaged_and_newer_states(tmp_path: Path) -> None:
     values.write_text(json.dumps(document))
     with pytest.raises(CheckpointError, match="damaged"):
         read_state(tmp_path)
+
+
+def test_all_files_have_the_modes_that_the_umask_asks_for(tmp_path: Path) -> None:
+    write_state(tmp_path, {"a": torch.zeros(2), "b": 1})
+    modes = {file.stat().st_mode for file in tmp_path.iterdir()}
+    (tmp_path / "plain").touch()
+    assert modes == {(tmp_path / "plain").stat().st_mode}

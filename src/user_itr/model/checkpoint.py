@@ -93,6 +93,8 @@ def write_model(folder: Path, model: TrainedModel) -> str:
         tensors = {n: t for n, t in tensors.items() if not n.startswith(PACKAGED_PREFIX)}
     save_file({n: t.detach().cpu().contiguous() for n, t in tensors.items()}, folder / WEIGHTS_FILE)
     (folder / TOKENIZER_FILE).write_text(model.tokenizer.to_json(), "utf-8")
+    # safetensors writes files that only their owner may read, whatever the umask says.
+    shutil.copymode(folder / TOKENIZER_FILE, folder / WEIGHTS_FILE)
     transformer = None
     if isinstance(tokens, TransformerTokens):
         base: Any = tokens.base

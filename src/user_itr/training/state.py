@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ def write_state(folder: Path, state: dict[str, Any]) -> None:
     save_file(tensors, folder / TENSORS_FILE)
     document = {"format_version": FORMAT_VERSION, "state": values}
     (folder / VALUES_FILE).write_text(json.dumps(document), "utf-8")
+    shutil.copymode(folder / VALUES_FILE, folder / TENSORS_FILE)  # safetensors ignores the umask
 
 
 def read_state(folder: Path) -> dict[str, Any]:
