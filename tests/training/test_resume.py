@@ -27,7 +27,7 @@ from user_itr.cli.train import continue_run
 from user_itr.config.settings import Settings
 from user_itr.errors import CheckpointError, DataError, FeatureError
 from user_itr.model.checkpoint import load_model
-from user_itr.training.interruption import Interrupted
+from user_itr.training.interruption import FirstInterrupt, Interrupted
 from user_itr.training.run_folder import RunFolder
 from user_itr.training.trainer import Trainer
 
@@ -243,3 +243,15 @@ def test_a_killed_process_is_resumed_to_the_same_end(
     whole = start(tiny_settings(scan_set, "training.epochs=4"), tmp_path / "whole")
     whole.fit()
     assert_same(resume(out).state(), whole.state())
+
+
+def test_a_run_in_the_background_goes_on_ignoring_ctrl_c() -> None:
+    previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    called: list[bool] = []
+    try:
+        with FirstInterrupt(lambda: called.append(True)):
+            os.kill(os.getpid(), signal.SIGINT)
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, previous)
+    assert called == []

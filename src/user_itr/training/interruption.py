@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable
+from contextlib import suppress
 from types import FrameType
 
 from user_itr.errors import UserItrError
@@ -30,10 +31,11 @@ class FirstInterrupt:
         self.call()
 
     def __enter__(self) -> None:
-        try:
+        self.previous = None
+        if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a job in the background stays deaf
+            return
+        with suppress(ValueError):  # not in the main thread: Ctrl-C goes elsewhere
             self.previous = signal.signal(signal.SIGINT, self._handle)
-        except ValueError:  # not in the main thread: Ctrl-C goes elsewhere
-            self.previous = None
 
     def __exit__(self, *_: object) -> None:
         if self.previous is not None:
