@@ -24,6 +24,7 @@ from torch import Tensor
 from user_itr.config.loading import validate_settings
 from user_itr.config.settings import Settings
 from user_itr.errors import CheckpointError, ConfigError, UserItrError
+from user_itr.features.backbones.base import hash_files
 from user_itr.features.compact import Compactor
 from user_itr.model.building import BIGRU, rebuild_dual_encoder
 from user_itr.model.dual_encoder import DualEncoder
@@ -106,7 +107,7 @@ def write_model(folder: Path, model: TrainedModel) -> str:
         packaged_weights=packaged,
         vocabulary=model.tokenizer.vocabulary_size,
         features=model.features,
-        weights_sha256=_sha256(folder / WEIGHTS_FILE),
+        weights_sha256=hash_files([folder / WEIGHTS_FILE]),
         metrics=model.metrics,
         versions={name: version(name) for name in ("user-itr", "torch", "transformers")},
     )
@@ -146,7 +147,7 @@ def load_model(path: str | Path) -> TrainedModel:
     for file in (weights, vocabulary):
         if not file.is_file():
             raise CheckpointError(f"{file}: is missing; copy the checkpoint's folder whole.")
-    if _sha256(weights) != config.weights_sha256:
+    if hash_files([weights]) != config.weights_sha256:
         raise CheckpointError(
             f"{weights}: does not match the hash in {CONFIG_FILE}; copy it again."
         )
@@ -272,11 +273,3 @@ def _fingerprint(config: CheckpointConfig) -> str:
     parts = [config.weights_sha256, config.transformer, config.packaged_weights, config.features]
     parts += [config.settings.get("model"), config.settings.get("features", {}).get("grid")]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
-
-
-def _sha256(file: Path) -> str:
-    with file.open("rb") as stream:
-        digest = hashlib.sha256()
-        while chunk := stream.read(1 << 22):
-            digest.update(chunk)
-    return digest.hexdigest()

