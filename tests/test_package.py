@@ -19,7 +19,16 @@ import user_itr
 
 ROOT = Path(__file__).parents[1]
 COMMAND = Path(sysconfig.get_path("scripts"), "user-itr")
-HEAVY = {"torch", "lancedb", "pyarrow", "transformers", "lightning", "pydantic", "scipy"}
+HEAVY = {
+    "torch",
+    "lancedb",
+    "pyarrow",
+    "transformers",
+    "lightning",
+    "pydantic",
+    "scipy",
+    "matplotlib",
+}
 
 
 def test_version_is_the_same_everywhere():
@@ -90,7 +99,7 @@ def test_constraints_pin_every_direct_dependency():
         assert one.specifier.contains(pins[canonicalize_name(one.name)]), str(one)
 
 
-EXTRAS = ("", "demo", "dev", "lite2")
+EXTRAS = ("", "demo", "dev", "lite2", "plots")
 
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="needs make")

@@ -86,6 +86,34 @@ def test_the_table_and_the_document_say_what_a_plain_ranking_says(
     assert document["extra"]["settings"]["model"]["embedding"] == 24
 
 
+def test_folds_beside_the_whole_split(command: Command, checkpoint: Path, tmp_path: Path) -> None:
+    file = tmp_path / "result.json"
+    done = command("evaluate", checkpoint, "--folds", "3", "--k", "1,2", "--json", file)
+    assert done.code == 0, done.err
+
+    model = load(checkpoint)
+    data = checkpoint.parent / "things"
+    captions = (data / "test_caps.txt").read_text().splitlines()
+    scores = model.encode_regions(np.load(data / "test_ims.npy")) @ model.encode_text(captions).T
+    recalls = []
+    for fold in range(3):
+        part = scores[4 * fold : 4 * fold + 4, 4 * CAPTIONS * fold : 4 * CAPTIONS * (fold + 1)]
+        place = part.argsort(axis=0)[::-1].argsort(axis=0)  # of each image, for each caption
+        own = place[np.arange(4 * CAPTIONS) // CAPTIONS, np.arange(4 * CAPTIONS)]
+        recalls.append(100 * np.mean(own < 1))
+    document = json.loads(file.read_text())
+    mean = document["folded"]["mean"]
+    assert mean["t2i"]["R@1"] == pytest.approx(np.mean(recalls))
+    assert [fold["t2i"]["candidates"] for fold in document["folded"]["folds"]] == [4, 4, 4]
+    assert document["metrics"]["t2i"]["candidates"] == 12
+    whole, folded = done.out.split("mean of 3 folds")
+    for printed, rsum in ((whole, document["metrics"]["rsum"]), (folded, mean["rsum"])):
+        assert f"rsum {rsum:.1f}, " in printed
+
+    plain = command("evaluate", checkpoint, "--k", "1,2")
+    assert plain.out.splitlines() == whole.splitlines()[: len(plain.out.splitlines())]
+
+
 def test_another_set_with_another_number_of_captions(
     command: Command, checkpoint: Path, tmp_path: Path
 ) -> None:
@@ -134,6 +162,7 @@ def test_images_of_another_backbone_are_refused(command: Command, tmp_path: Path
         (["{data}"], "things: is no checkpoint (no config.json) and no run (no run.json)"),
         (["{model}", "--k", "0"], "--k '0': give whole numbers from 1 on with commas"),
         (["{model}", "--k", "1;5"], "--k '1;5': give whole numbers"),
+        (["{model}", "--folds", "5"], "folds is 5, and 12 images do not fall into 5 equal folds"),
         (["{model}", "--split", "tset"], "no split 'tset'"),
         (["{model}", "--data", "nowhere"], "nowhere: no such folder"),
         (["{model}", "--data", "{data}", "--format", "jpeg"], "unknown format 'jpeg'"),

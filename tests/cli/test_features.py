@@ -144,3 +144,41 @@ def test_unknown_backbone_and_no_store(photos: Path, tmp_path: Path) -> None:
     with pytest.raises(FeatureError, match=r"no feature store"):
         run("info", tmp_path / "store")
     assert not (tmp_path / "store").exists()
+
+
+def test_a_guide_beside_the_regions(photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "store"
+    assert run("extract", photos, out).exit_code == 0
+    before = {path: path.stat().st_mtime_ns for path in out.iterdir()}
+    result = run("extract", photos, out, "--guide", "efficientnet-lite2")
+    assert result.exit_code == 0, result.output
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    assert f"{out}: 3 of 3 images (3 of them earlier), 49 regions" in result.stdout
+    folder = out / "guides" / "efficientnet-lite2"
+    assert f"{folder}: 3 of 3 images, one vector of width 1280, 0.0 MB" in result.stdout
+    assert FeatureStore.open(folder).array.shape == (3, 1, 1280)
+    assert FeatureStore.open(folder).manifest.backbone == "efficientnet-lite2"
+
+    result = run("extract", photos, out, "--guide", "efficientnet-lite0")
+    assert result.exit_code == 0, result.output
+    lines = run("info", out, "--verify").stdout.splitlines()
+    assert [re.sub(r"\s{2,}", " | ", line) for line in lines if line.startswith("guide")] == [
+        f"guide | {name}: 3 images, width 1280, in guides/{name}"
+        for name in ("efficientnet-lite0", "efficientnet-lite2")
+    ]
+
+    file = folder / "features.npy"
+    file.write_bytes(file.read_bytes()[:-2] + b"ab")
+    with pytest.raises(FeatureError, match="SHA-256"):
+        run("info", out, "--verify")
+    (folder / "manifest.json").write_text("{")
+    with pytest.raises(FeatureError, match=r"guides/efficientnet-lite2/manifest\.json"):
+        run("info", out)
+
+
+def test_an_unknown_guide_is_named_before_the_regions_are_made(
+    photos: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(FeatureError, match=r"guide 'efficientnet-lit' is unknown \(did you mean"):
+        run("extract", photos, tmp_path / "store", "--guide", "efficientnet-lit")
+    assert not (tmp_path / "store").exists()

@@ -120,7 +120,10 @@ def test_an_override_below_a_value() -> None:
         ("trainer.epochs=3", "settings: unknown key trainer; did you mean training?"),
         ("training.epoch=3", "settings: unknown key training.epoch; did you mean epochs?"),
         ("model.text.encode=x", "settings: unknown key model.text.encode; did you mean encoder?"),
-        ("momentum.zz=1", "settings: unknown key momentum.zz; known keys: momentum, queue_length."),
+        (
+            "momentum.zz=1",
+            "settings: unknown key momentum.zz; known keys: momentum, queue_length, evaluate.",
+        ),
     ],
 )
 def test_unknown_keys_are_named_with_a_suggestion(override: str, message: str) -> None:

@@ -9,8 +9,9 @@ from rich.console import Console
 
 from user_itr import __version__
 from user_itr.errors import DataError
+from user_itr.evaluation.folds import FoldedMetrics
 from user_itr.evaluation.metrics import CrossModalMetrics, RetrievalMetrics
-from user_itr.evaluation.report import metrics_table, write_metrics
+from user_itr.evaluation.report import folds_table, metrics_table, write_metrics
 
 METRICS = CrossModalMetrics(
     i2t=RetrievalMetrics({1: 25.25, 10: 100 / 3}, 4.5, 12.34, queries=999, candidates=5000),
@@ -29,6 +30,39 @@ def test_table_as_printed():
     assert "image to text 25.2 33.3 4.5 12.3 999 5000" in cells
     assert "text to image 20.0 60.0 7 8.0 5000 1000" in cells
     assert lines[-1] == "rsum 138.6, pessimistic ties"
+
+
+FOLDED = FoldedMetrics(
+    (
+        METRICS,
+        CrossModalMetrics(
+            i2t=RetrievalMetrics({1: 35.25, 10: 50.0}, 2.0, 10.0, queries=1000, candidates=5000),
+            t2i=RetrievalMetrics({1: 30.0, 10: 65.0}, 4.0, 6.0, queries=4999, candidates=1000),
+        ),
+    )
+)
+
+
+def test_table_of_folds_as_printed():
+    console = Console(width=100, color_system=None)
+    with console.capture() as capture:
+        console.print(folds_table(FOLDED, "coco, testall: mean of 2 folds"))
+    lines = [line.strip() for line in capture.get().splitlines()]
+    cells = [" ".join(line.replace("│", " ").replace("┃", " ").split()) for line in lines]
+    assert lines[0] == "coco, testall: mean of 2 folds"
+    assert "direction R@1 R@10 median mean queries among" in cells
+    assert "image to text 30.2 41.7 3.2 11.2 1000 5000" in cells
+    assert "text to image 25.0 62.5 5.5 7.0 5000 1000" in cells
+    assert lines[-1] == "rsum 159.4, the mean of 138.6 180.2"
+
+
+def test_folds_are_written_beside_the_whole(tmp_path):
+    path = tmp_path / "metrics.json"
+    write_metrics(path, METRICS, dataset="coco", split="testall", folded=FOLDED)
+    written = json.loads(path.read_text(encoding="utf-8"))
+    assert written["folded"] == json.loads(json.dumps(FOLDED.to_dict()))
+    assert written["folded"]["mean"]["i2t"]["R@1"] == 30.25
+    assert written["metrics"]["i2t"]["R@1"] == 25.25
 
 
 def test_document_as_written(tmp_path):

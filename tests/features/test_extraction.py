@@ -158,6 +158,9 @@ def test_requests_that_make_no_sense(
     (tmp_path / "file").write_text("")
     with pytest.raises(FeatureError, match="is no folder"):
         extract_features(images, quadrants, tmp_path / "file")
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    with pytest.raises(FeatureError, match=r"cannot be made .*symbolic links"):
+        extract_features(images, quadrants, tmp_path / "loop" / "store")
 
 
 def test_an_array_of_the_users_is_not_touched(

@@ -5,11 +5,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from tiny_vision import save_siglip_vision
 
 from user_itr.data.captions import CaptionedImages
 from user_itr.errors import FeatureError
 from user_itr.features import regions
-from user_itr.features.regions import default_store, open_regions
+from user_itr.features.guides import storage
+from user_itr.features.guides.registry import create_guide, guide_folder
+from user_itr.features.regions import default_store, open_guides, open_regions
 from user_itr.features.store import FeatureStore
 
 BACKBONE = "efficientnet-lite0"
@@ -27,6 +30,11 @@ def split_of(folder: Path, split: str, colours: list[str]) -> CaptionedImages:
         caption_image=np.arange(len(colours)),
         image_paths=tuple(folder / f"{colour}.png" for colour in colours),
     )
+
+
+@pytest.fixture
+def siglip(tmp_path: Path) -> str:
+    return f"transformers:{save_siglip_vision(tmp_path / 'siglip')}"
 
 
 def test_splits_share_a_given_store_and_are_extracted_once(
@@ -89,3 +97,63 @@ def test_a_precomputed_file_is_mapped_not_loaded(tmp_path: Path) -> None:
         "regions": 2,
         "width": 4,
     }
+
+
+@pytest.mark.parametrize("given", [True, False])
+def test_guides_lie_beside_the_regions_and_are_extracted_once(
+    given: bool, tmp_path: Path, siglip: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    splits = [
+        split_of(tmp_path / "images", "train", ["red", "blue"]),
+        split_of(tmp_path / "images", "dev", ["green"]),
+    ]
+    store = tmp_path / "store" if given else None
+    raw = open_regions(splits, BACKBONE, tmp_path, store)
+    guides = open_guides(splits, siglip, tmp_path, store, None, raw)
+    network = create_guide(siglip)
+    for split, guide, beside in zip(splits, guides, raw, strict=True):
+        pixels = np.stack([network.load(path) for path in split.image_paths or ()])
+        assert isinstance(guide.array, np.memmap)
+        np.testing.assert_array_equal(
+            guide.array[guide.rows], network.encode(pixels).half().numpy()
+        )
+        np.testing.assert_array_equal(guide.rows, beside.rows)
+        assert guide.identity == network.identity()
+        folder = store or default_store(tmp_path, split.split, BACKBONE)
+        assert FeatureStore.open(guide_folder(folder, siglip)).holds(split.image_ids)
+
+    def refuse(spec: str) -> None:
+        raise AssertionError(f"{spec} was loaded again")
+
+    monkeypatch.setattr(storage, "create_guide", refuse)
+    again = open_guides(splits[1:], siglip, tmp_path, store, None, raw[1:])
+    np.testing.assert_array_equal(again[0].array, guides[1].array)
+
+
+def test_the_backbones_own_mean_needs_no_images(tmp_path: Path) -> None:
+    split = split_of(tmp_path / "images", "train", ["red", "blue"])
+    raw = open_regions([split], BACKBONE, tmp_path)
+    for path in split.image_paths or ():
+        path.unlink()
+    [guide] = open_guides([split], BACKBONE, tmp_path, None, None, raw)
+    means = raw[0].array.astype(np.float64).mean(axis=1, keepdims=True)
+    np.testing.assert_allclose(guide.array, means, rtol=1e-3, atol=1e-6)
+    assert guide.identity["weights_hash"] == raw[0].identity["weights_hash"]
+
+
+def test_a_set_that_brings_its_features_has_no_guide(tmp_path: Path, siglip: str) -> None:
+    np.save(tmp_path / "train_ims.npy", np.zeros((1, 2, 4), np.float32))
+    split = CaptionedImages(
+        name="scan",
+        split="train",
+        image_ids=("a",),
+        captions=("x",),
+        caption_image=np.array([0]),
+        feature_file=tmp_path / "train_ims.npy",
+        feature_rows=np.array([0]),
+    )
+    raw = open_regions([split], BACKBONE, tmp_path)
+    with pytest.raises(
+        FeatureError, match=r"scan \(train\): comes with features and has no images"
+    ):
+        open_guides([split], siglip, tmp_path, None, None, raw)

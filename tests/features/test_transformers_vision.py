@@ -11,6 +11,7 @@ import pytest
 import torch
 import transformers
 from PIL import Image
+from tiny_vision import SQUARE, TINY, save
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 from transformers.models.convnext.image_processing_pil_convnext import ConvNextImageProcessorPil
 from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPil
@@ -19,22 +20,6 @@ from user_itr.errors import DataError, FeatureError
 from user_itr.features.backbones.base import hash_files
 from user_itr.features.backbones.registry import create_backbone
 from user_itr.features.backbones.transformers_vision import TransformersVision
-
-TINY: dict[str, Any] = {
-    "hidden_size": 16,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-    "intermediate_size": 24,
-    "image_size": 32,
-    "patch_size": 8,
-}
-SQUARE = {"height": 32, "width": 32}
-
-
-def save(folder: Path, model: Any, processor: Any, **options: Any) -> Path:
-    model.save_pretrained(folder, **options)
-    processor.save_pretrained(folder)
-    return folder
 
 
 def make(kind: str, folder: Path) -> tuple[Path, Any]:

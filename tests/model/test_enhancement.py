@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from user_itr.model.enhancement import SelfGuide, enhance
+from user_itr.model.enhancement import GlobalGuide, SelfGuide, enhance
 
 
 def plain_enhance(regions: np.ndarray, guide: np.ndarray, scale: float) -> np.ndarray:
@@ -82,3 +82,32 @@ def test_padding_changes_nothing(training: bool) -> None:
     enhanced = enhance(padded, alone, mask)
     torch.testing.assert_close(enhanced[:, :4], enhance(regions, alone))
     assert torch.equal(enhanced[:, 4:], padded[:, 4:])
+
+
+@pytest.mark.parametrize("heads", [1, 3])
+def test_heads_average_their_attention(heads: int) -> None:
+    """Heads that are equal are one head; the padding has no weight in any."""
+    torch.manual_seed(0)
+    one, several = SelfGuide(6).eval(), SelfGuide(6, heads=heads).eval()
+    state = one.state_dict()
+    state["common.weight"] = state["common.weight"].repeat(heads, 1)
+    state["common.bias"] = state["common.bias"].repeat(heads)
+    several.load_state_dict(state)
+    regions, mask = torch.randn(3, 5, 6), torch.arange(5) < torch.tensor([[5], [2], [1]])
+    torch.testing.assert_close(several(regions, mask), one(regions, mask))
+    assert SelfGuide(6, heads=heads).common.weight.shape == (heads, 6)
+
+
+def test_global_guide_equals_the_plain_formula() -> None:
+    torch.manual_seed(0)
+    module = GlobalGuide(5, 6, 8)
+    embeddings = 40 * torch.randn(3, 5)
+    vectors, residual = module(embeddings)
+    assert residual is not None
+    for e, g, r in zip(embeddings, vectors, residual, strict=True):
+        unit = e / torch.sqrt((e * e).sum())
+        projected = module.regions.weight @ unit + module.regions.bias
+        torch.testing.assert_close(g, projected / torch.sqrt((projected**2).sum()))
+        assert module.residual is not None
+        torch.testing.assert_close(r, module.residual.weight @ unit + module.residual.bias)
+    assert GlobalGuide(5, 6, 8, residual=False)(embeddings)[1] is None

@@ -1,12 +1,19 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from user_itr.model.masking import MaskedBatchNorm, masked_mean, masked_softmax
+from user_itr.errors import FeatureError
+from user_itr.model.masking import (
+    MaskedBatchNorm,
+    RegionAxisBatchNorm,
+    masked_mean,
+    masked_softmax,
+)
 
 
 @given(
@@ -48,3 +55,33 @@ def test_batchnorm_gradient_ignores_padding() -> None:
     assert x.grad is not None
     assert not x.grad[~mask].any()
     assert x.grad[mask].abs().sum() > 0
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_region_axis_batchnorm_normalises_each_position(training: bool) -> None:
+    torch.manual_seed(0)
+    x = torch.randn(6, 4, 3, dtype=torch.float64) * 2 + 1
+    norm = RegionAxisBatchNorm(4).double().train(training)
+    with torch.no_grad():
+        for tensor in (norm.weight, norm.running_var):
+            tensor.uniform_(0.5, 2)
+        for tensor in (norm.bias, norm.running_mean):
+            tensor.normal_()
+    mean, var = norm.running_mean.clone(), norm.running_var.clone()
+    output = norm(x, torch.ones(6, 4, dtype=torch.bool))
+    for k in range(4):
+        values = x[:, k].reshape(-1)
+        used = (values.mean(), values.var(correction=0)) if training else (mean[k], var[k])
+        expected = (x[:, k] - used[0]) / (used[1] + 1e-5).sqrt() * norm.weight[k] + norm.bias[k]
+        torch.testing.assert_close(output[:, k], expected)
+    unchanged = torch.equal(norm.running_mean, mean) and torch.equal(norm.running_var, var)
+    assert unchanged == (not training)
+
+
+def test_region_axis_batchnorm_takes_whole_images_of_its_size() -> None:
+    norm = RegionAxisBatchNorm(4)
+    with pytest.raises(FeatureError, match=r"an image has 5 regions, .* exactly 4; give"):
+        norm(torch.randn(2, 5, 3))
+    mask = torch.tensor([[True] * 4, [True, True, True, False]])
+    with pytest.raises(FeatureError, match="a mask hides some of the 4 regions"):
+        norm(torch.randn(2, 4, 3), mask)

@@ -8,7 +8,10 @@ from torch import Tensor, nn
 from transformers import BertConfig, BertModel
 
 from user_itr.model.dual_encoder import DualEncoder
+from user_itr.model.enhancement import SelfGuide
 from user_itr.model.image_encoder import ImageEncoder
+from user_itr.model.pooling import GeneralizedPooling
+from user_itr.model.projection import RegionProjection
 from user_itr.model.text_encoder import TextEncoder
 from user_itr.model.token_encoders import BiGRUTokens, TransformerTokens
 from user_itr.objective.momentum import MomentumContrast
@@ -19,7 +22,12 @@ Batch = tuple[Tensor, Tensor | None, Tensor, Tensor]
 def small_model(seed: int = 0) -> DualEncoder:
     torch.manual_seed(seed)
     tokens = BiGRUTokens(20, width=6, word_width=5)
-    image = ImageEncoder(5, 8, guide_dropout=0.5, projection_dropout=0.5, region_dropout=0.5)
+    image = ImageEncoder(
+        RegionProjection(5, 8, dropout=0.5),
+        GeneralizedPooling(),
+        SelfGuide(5, dropout=0.5),
+        region_dropout=0.5,
+    )
     return DualEncoder(image, TextEncoder(tokens, 8, dropout=0.5))
 
 
@@ -33,7 +41,8 @@ def bert_model(trainable_layers: int) -> DualEncoder:
         intermediate_size=16,
     )
     tokens = TransformerTokens(BertModel(config), trainable_layers)
-    return DualEncoder(ImageEncoder(5, 8), TextEncoder(tokens, 8))
+    image = ImageEncoder(RegionProjection(5, 8), GeneralizedPooling(), SelfGuide(5))
+    return DualEncoder(image, TextEncoder(tokens, 8))
 
 
 def batch(count: int = 6, seed: int = 0) -> Batch:

@@ -5,28 +5,47 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
-import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from objective_inputs import dot, in_float32, mean, random_inputs, unit
 from torch import Tensor
 
-from user_itr.objective.uto import (
-    UnifiedObjective,
-    batch_loss,
-    negative_term,
-    pair_loss,
-    positive_term,
-    queue_loss,
-)
+from user_itr.objective.contrastive import Keys, Pairs
+from user_itr.objective.uto import UnifiedObjective, negative_term, positive_term
 
 MU, GAMMA = 90.0, 0.5
 
 
-def dot(left: Tensor, right: Tensor) -> float:
-    return sum(x * y for x, y in zip(left.tolist(), right.tolist(), strict=True))
+def batch_loss(
+    images: Tensor,
+    captions: Tensor,
+    caption_image: Tensor,
+    owner: Tensor,
+    mu: float = MU,
+    gamma: float = GAMMA,
+) -> Tensor:
+    pairs = Pairs(images, captions, caption_image, owner)
+    return UnifiedObjective(mu, gamma).batch_part(pairs)
+
+
+def queue_loss(
+    images: Tensor,
+    owner: Tensor,
+    queue: Tensor,
+    queue_owner: Tensor,
+    mu: float = MU,
+    gamma: float = GAMMA,
+) -> Tensor:
+    """The images' side of the queue's part, without the positives: one caption an image."""
+    rows, width = torch.arange(len(images)), images.shape[1]
+    still = torch.zeros(len(images), width, dtype=images.dtype)
+    pairs = Pairs(images, still, rows, owner)
+    nothing = torch.empty(0, width, dtype=images.dtype), torch.empty(0, dtype=torch.int64)
+    keys = Keys(still, still, nothing, (queue, queue_owner))
+    return UnifiedObjective(mu, gamma).queue_part(pairs, keys)
 
 
 def phi(scores: Sequence[float], mu: float = MU, gamma: float = GAMMA) -> float:
@@ -35,10 +54,6 @@ def phi(scores: Sequence[float], mu: float = MU, gamma: float = GAMMA) -> float:
 
 def pos(score: float) -> float:
     return -math.log(1 + max(score, 0.0))
-
-
-def mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values)
 
 
 def plain_queue(queries: Tensor, owners: Sequence[int], queue: Tensor, of: Sequence[int]) -> float:
@@ -62,54 +77,16 @@ def plain_batch(
     )
 
 
-def unit(count: int, width: int, seed: int, dtype: torch.dtype = torch.float64) -> Tensor:
-    generator = torch.Generator().manual_seed(seed)
-    return F.normalize(torch.randn(count, width, generator=generator, dtype=dtype), dim=-1)
-
-
-Inputs = dict[str, Tensor | tuple[Tensor, Tensor]]
-
-
-def random_inputs(
-    counts: Sequence[int], owners: Sequence[int], queues: tuple[int, int], width: int, seed: int
-) -> Inputs:
-    """Image i brings counts[i] captions and is called owners[i]."""
-    rng = np.random.default_rng(seed)
-    caption_image = rng.permutation(np.repeat(np.arange(len(counts)), counts))
-    total = len(caption_image)
-    image_queue, caption_queue = (
-        (unit(n, width, seed + k), torch.from_numpy(rng.integers(0, max(owners) + 2, n)))
-        for k, n in enumerate(queues)
-    )
-    return {
-        "images": unit(len(counts), width, seed + 2),
-        "captions": unit(total, width, seed + 3),
-        "caption_image": torch.from_numpy(caption_image),
-        "image_owner": torch.tensor(list(owners)),
-        "momentum_images": unit(len(counts), width, seed + 4),
-        "momentum_captions": unit(total, width, seed + 5),
-        "image_queue": image_queue,
-        "caption_queue": caption_queue,
-    }
-
-
-def plain_losses(
-    images: Tensor,
-    captions: Tensor,
-    caption_image: Tensor,
-    image_owner: Tensor,
-    momentum_images: Tensor,
-    momentum_captions: Tensor,
-    image_queue: tuple[Tensor, Tensor],
-    caption_queue: tuple[Tensor, Tensor],
-) -> tuple[float, float]:
-    rows, owners = caption_image.tolist(), image_owner.tolist()
+def plain_losses(pairs: Pairs, keys: Keys) -> tuple[float, float]:
+    rows, owners = pairs.caption_image.tolist(), pairs.image_owner.tolist()
     caption_owner = [owners[i] for i in rows]
+    images, captions = pairs.images, pairs.captions
+    image_queue, caption_queue = keys.image_queue, keys.caption_queue
     queue = (
         plain_queue(images, owners, caption_queue[0], caption_queue[1].tolist())
-        + mean([pos(dot(images[i], momentum_captions[t])) for t, i in enumerate(rows)])
+        + mean([pos(dot(images[i], keys.captions[t])) for t, i in enumerate(rows)])
         + plain_queue(captions, caption_owner, image_queue[0], image_queue[1].tolist())
-        + mean([pos(dot(captions[t], momentum_images[i])) for t, i in enumerate(rows)])
+        + mean([pos(dot(captions[t], keys.images[i])) for t, i in enumerate(rows)])
     )
     return plain_batch(images, captions, rows, owners), queue
 
@@ -127,8 +104,8 @@ def test_objective_equals_the_plain_formula(
 ) -> None:
     owners = [7 + i % distinct for i in range(len(counts))]
     inputs = random_inputs(counts, owners, queues, width, seed)
-    got = UnifiedObjective(batch_weight=20.0, queue_weight=0.5)(**inputs)
-    batch, queue = plain_losses(**inputs)  # type: ignore[arg-type]
+    got = UnifiedObjective(batch_weight=20.0, queue_weight=0.5)(*inputs)
+    batch, queue = plain_losses(*inputs)
     assert got["batch"].item() == pytest.approx(batch, abs=1e-10)
     assert got["queue"].item() == pytest.approx(queue, abs=1e-10)
     assert got["loss"].item() == pytest.approx(20 * batch + 0.5 * queue, abs=1e-10)
@@ -200,8 +177,9 @@ def test_negative_scores() -> None:
     term = negative_term(scores, torch.ones(1, 3, dtype=torch.bool), 30.0, -0.2)
     assert term.item() == pytest.approx(phi([-1.0, -0.3, -1e-3], 30.0, -0.2), abs=1e-12)
     queries = unit(4, 6, 3)
-    assert pair_loss(queries, -queries).item() == 0
-    assert pair_loss(queries, queries).item() == pytest.approx(-math.log(2), abs=1e-12)
+    assert positive_term((queries * -queries).sum(dim=1)).mean().item() == 0
+    own = positive_term((queries * queries).sum(dim=1)).mean().item()
+    assert own == pytest.approx(-math.log(2), abs=1e-12)
 
 
 def test_float16s_plain_exponent_overflows_where_ours_does_not() -> None:
@@ -233,14 +211,8 @@ def test_finite_in_every_precision_at_cosines_of_one(
     queues = [(same.expand(5, -1).clone(), torch.arange(50, 55)) for _ in range(2)]
     with torch.autocast("cpu", dtype=autocast or torch.bfloat16, enabled=autocast is not None):
         got = UnifiedObjective(batch_weight=20.0)(
-            images,
-            captions,
-            torch.arange(6) % 3,
-            torch.arange(3),
-            leaves(3).detach(),
-            leaves(6).detach(),
-            queues[0],
-            queues[1],
+            Pairs(images, captions, torch.arange(6) % 3, torch.arange(3)),
+            Keys(leaves(3).detach(), leaves(6).detach(), queues[0], queues[1]),
         )
     got["loss"].backward()
     assert got["loss"].dtype == torch.float32
@@ -256,28 +228,22 @@ def test_finite_in_every_precision_at_cosines_of_one(
 
 @pytest.mark.parametrize("dtype", LOW)
 def test_autocast_computes_scores_in_float32(dtype: torch.dtype) -> None:
-    inputs = {
-        key: tuple(x.float() if x.is_floating_point() else x for x in value)
-        if isinstance(value, tuple)
-        else (value.float() if value.is_floating_point() else value)
-        for key, value in random_inputs([2, 1, 3], [0, 1, 2], (4, 5), 8, 0).items()
-    }
-    plain = UnifiedObjective()(**inputs)["loss"]
+    inputs = in_float32(*random_inputs([2, 1, 3], [0, 1, 2], (4, 5), 8, 0))
+    plain = UnifiedObjective()(*inputs)["loss"]
     with torch.autocast("cpu", dtype=dtype):
-        assert torch.equal(UnifiedObjective()(**inputs)["loss"], plain)
+        assert torch.equal(UnifiedObjective()(*inputs)["loss"], plain)
 
 
 def _unified(images: Tensor, captions: Tensor) -> Tensor:
-    rest = random_inputs([2, 1, 1], [0, 1, 2], (3, 2), 4, 0)
-    rest |= {"images": images, "captions": captions, "caption_image": torch.tensor([0, 1, 2, 0])}
-    return UnifiedObjective(sharpness=5.0, batch_weight=2.0)(**rest)["loss"]
+    _, keys = random_inputs([2, 1, 1], [0, 1, 2], (3, 2), 4, 0)
+    pairs = Pairs(images, captions, torch.tensor([0, 1, 2, 0]), torch.arange(3))
+    return UnifiedObjective(sharpness=5.0, batch_weight=2.0)(pairs, keys)["loss"]
 
 
 ROWS, OWNERS = torch.tensor([0, 1, 2, 0]), torch.tensor([0, 1, 2])
 GRADIENTS: dict[str, Callable[..., Tensor]] = {
     "batch": lambda v, t: batch_loss(v, t, ROWS, OWNERS, 5.0, 0.2),
     "queue": lambda v, t: queue_loss(v, OWNERS, t, ROWS, 5.0, 0.2),
-    "pair": lambda v, t: pair_loss(v[ROWS], t),
     "unified": _unified,
     "negatives": lambda v, t: negative_term(v @ t.t(), OWNERS[:, None] != ROWS, 5.0, 0.2),
     "positives": lambda v, t: positive_term(v @ t.t()),
@@ -287,9 +253,8 @@ GRADIENTS: dict[str, Callable[..., Tensor]] = {
 @pytest.mark.parametrize("name", GRADIENTS)
 def test_gradients_in_float64(name: str) -> None:
     images, captions = unit(3, 4, 11), unit(4, 4, 12)
-    momentum = random_inputs([2, 1, 1], [0, 1, 2], (3, 2), 4, 0)
-    for other in (momentum["momentum_images"], momentum["momentum_captions"]):
-        assert isinstance(other, Tensor)
+    _, momentum = random_inputs([2, 1, 1], [0, 1, 2], (3, 2), 4, 0)
+    for other in (momentum.images, momentum.captions):
         assert ((images @ other.t()).abs() > 1e-3).all()  # away from the kink of the ReLU
         assert ((captions @ other.t()).abs() > 1e-3).all()
     assert ((images @ captions.t()).abs() > 1e-3).all()
@@ -298,10 +263,9 @@ def test_gradients_in_float64(name: str) -> None:
 
 
 def test_gradient_does_not_reach_the_parts_that_are_reported() -> None:
-    inputs = random_inputs([1, 1], [0, 1], (2, 2), 4, 0)
-    assert isinstance(inputs["images"], Tensor)
-    inputs["images"].requires_grad_()
-    got = UnifiedObjective()(**inputs)
+    pairs, keys = random_inputs([1, 1], [0, 1], (2, 2), 4, 0)
+    pairs.images.requires_grad_()
+    got = UnifiedObjective()(pairs, keys)
     assert got["loss"].requires_grad
     assert not got["batch"].requires_grad
     assert not got["queue"].requires_grad

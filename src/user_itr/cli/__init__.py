@@ -40,14 +40,16 @@ def _options(
 
 
 def _register() -> None:
-    from user_itr.cli import data, demo, evaluate, features, index, search, train
+    from user_itr.cli import ablate, convert, data, demo, evaluate, features, index, search, train
 
     app.add_typer(data.app, name="data")
     app.add_typer(features.app, name="features")
     app.command("train")(train.train_command)
     app.command("evaluate")(evaluate.evaluate_command)
+    app.command("ablate")(ablate.ablate_command)
     app.command("index")(index.index_command)
     app.command("search")(search.search_command)
+    app.command("convert")(convert.convert_command)
     app.command("demo")(demo.demo_command)
 
 

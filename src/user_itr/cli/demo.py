@@ -59,8 +59,8 @@ def demo_command(
         )
         start_run(settings, run)
     say(f"3. Evaluate it on the {split} split, which it was not trained on")
-    metrics, name, _ = evaluate_checkpoint(run, None, split)
-    console.print(metrics_table(metrics, f"{name}, {split}"))
+    found = evaluate_checkpoint(run, None, split)
+    console.print(metrics_table(found.metrics, f"{found.dataset}, {split}"))
     _index_and_search(run, photos, out / f"index-{kind}", queries, say)
     say("Done. What to try next")
     index = out / f"index-{kind}"

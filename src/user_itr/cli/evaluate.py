@@ -3,14 +3,31 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import typer
 
-from user_itr.errors import ConfigError, FeatureError
+from user_itr.errors import ConfigError
 
 if TYPE_CHECKING:
+    from user_itr.evaluation.folds import FoldedMetrics
     from user_itr.evaluation.metrics import CrossModalMetrics
+
+
+class Evaluation(NamedTuple):
+    """What `evaluate_checkpoint` found.
+
+    Args:
+        metrics: of the whole split.
+        folded: of the split's folds, where they were asked for.
+        dataset: name of the data set.
+        extra: what to write beside the metrics.
+    """
+
+    metrics: CrossModalMetrics
+    folded: FoldedMetrics | None
+    dataset: str
+    extra: dict[str, object]
 
 
 def evaluate_command(
@@ -25,20 +42,33 @@ def evaluate_command(
         None, "--features", help="Feature store; one in the cache folder by default."
     ),
     k: str = typer.Option("1,5,10", "--k", help="Cut-offs of the recall, with commas."),
+    folds: int | None = typer.Option(
+        None, "--folds", help="Also the mean over N equal folds: 5 for MSCOCO's 1K figures."
+    ),
     json: Path | None = typer.Option(None, "--json", help="Also write the result to this file."),
 ) -> None:
     """Print recall at K, median and mean rank of both directions, and rsum."""
     from rich.console import Console
 
-    from user_itr.evaluation.report import metrics_table, write_metrics
+    from user_itr.evaluation.report import folds_table, metrics_table, write_metrics
 
     cutoffs = _cutoffs(k)
-    metrics, name, extra = evaluate_checkpoint(
-        model, data, split, format=format, images=images, features=features, cutoffs=cutoffs
+    metrics, folded, name, extra = evaluate_checkpoint(
+        model,
+        data,
+        split,
+        format=format,
+        images=images,
+        features=features,
+        cutoffs=cutoffs,
+        folds=folds,
     )
-    Console().print(metrics_table(metrics, f"{name}, {split}"))
+    console = Console()
+    console.print(metrics_table(metrics, f"{name}, {split}"))
+    if folded is not None:
+        console.print(folds_table(folded, f"{name}, {split}: mean of {folds} folds"))
     if json is not None:
-        write_metrics(json, metrics, dataset=name, split=split, extra=extra)
+        write_metrics(json, metrics, dataset=name, split=split, folded=folded, extra=extra)
         typer.echo(f"written to {json}", err=True)
 
 
@@ -51,58 +81,29 @@ def evaluate_checkpoint(
     images: Path | None = None,
     features: Path | None = None,
     cutoffs: tuple[int, ...] = (1, 5, 10),
-) -> tuple[CrossModalMetrics, str, dict[str, object]]:
-    """Embed a split with a checkpoint and rank it, each image encoded once.
-
-    Returns:
-        The metrics, the data set's name, and what to write beside them.
-    """
+    folds: int | None = None,
+) -> Evaluation:
+    """Embed a split with a checkpoint and rank it, whole and by folds, each image encoded once."""
     from user_itr.cli.progress import progress_of
-    from user_itr.data.readers import load_captions
+    from user_itr.evaluation.folds import evaluate_folds
     from user_itr.evaluation.metrics import evaluate_embeddings
-    from user_itr.features.regions import open_regions
-    from user_itr.features.store import FeatureStore
     from user_itr.model.checkpoint import resolve_checkpoint
     from user_itr.model.embedder import load
+    from user_itr.model.split_embeddings import embed_split
 
     embedder = load(model)
-    settings = embedder.model.settings
-    same_set = data is None
-    path = settings.data.path if data is None else data
-    if path is None:
-        raise ConfigError("the checkpoint names no captioned set; give --data PATH.")
-    captioned = load_captions(
-        path,
-        split,
-        format=settings.data.format if same_set else format,
-        images=images or (settings.data.images if same_set else None),
+    embedded = embed_split(
+        embedder, split, progress_of, data=data, format=format, images=images, features=features
     )
-    backbone = str(embedder.model.features["backbone"])
-    store = features
-    trained_on = settings.features.store if same_set else None
-    # A store given for training serves where it has this split's images as well.
-    if store is None and trained_on and FeatureStore.open(trained_on).holds(captioned.image_ids):
-        store = trained_on
-    with progress_of("extracting features") as advance:
-        [regions] = open_regions([captioned], backbone, path, store, advance)
-    kind = embedder.model.features
-    differing = [name for name, value in regions.identity.items() if value != kind[name]]
-    if differing:
-        raise FeatureError(
-            f"{path}: its features are not of the kind that the model was trained on "
-            f"({', '.join(differing)} differ); extract them again with {backbone}."
-        )
-    image_embeddings = embedder.encode_regions(regions.array, regions.rows)
-    caption_embeddings = embedder.encode_text(captioned.captions)
-    metrics = evaluate_embeddings(
-        image_embeddings, caption_embeddings, captioned.caption_image, cutoffs
-    )
+    sides = (embedded.images, embedded.captions, embedded.split.caption_image)
+    folded = None if folds is None else evaluate_folds(*sides, folds, cutoffs)
+    metrics = evaluate_embeddings(*sides, cutoffs)
     extra: dict[str, object] = {
         "checkpoint": resolve_checkpoint(model).name,
         "fingerprint": embedder.fingerprint,
-        "settings": settings.model_dump(mode="json"),
+        "settings": embedder.model.settings.model_dump(mode="json"),
     }
-    return metrics, captioned.name, extra
+    return Evaluation(metrics, folded, embedded.split.name, extra)
 
 
 def _cutoffs(text: str) -> tuple[int, ...]:

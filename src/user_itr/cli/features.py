@@ -1,12 +1,17 @@
-"""`user-itr features`: extract region features of images, and look into a feature store."""
+"""`user-itr features`: extract features of images, and look into a feature store."""
 
 from __future__ import annotations
 
 import json
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
+
+if TYPE_CHECKING:
+    from user_itr.features.extraction import ExtractionReport
+    from user_itr.features.store import FeatureStore
 
 app = typer.Typer(
     help="Turn images into region features, and look into a feature store.",
@@ -25,6 +30,13 @@ def extract(
         "efficientnet-lite0",
         help="efficientnet-lite0, -lite1, -lite2, transformers:PATH_OR_NAME or timm:NAME.",
     ),
+    guide: str | None = typer.Option(
+        None,
+        help="Also store one vector an image, for CLIP-guided enhancement: "
+        "transformers:PATH_OR_NAME, open_clip:MODEL@PRETRAINED, or a backbone for the mean of its "
+        "regions.",
+        show_default=False,
+    ),
     format: str = typer.Option(
         "auto", help="The set's format; `folder` takes every image below a folder."
     ),
@@ -40,23 +52,16 @@ def extract(
         False, "--overwrite", help="Replace a store that other settings made."
     ),
 ) -> None:
-    """Extract region features of images into a memory-mapped store.
+    """Extract region features of images into a memory-mapped store, and a guide beside them.
 
     A run that was stopped continues where it stopped when the same command is given again. The
     exit code is 1 when images were skipped because they cannot be decoded.
     """
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
-
+    from user_itr.cli.progress import progress_of
     from user_itr.features.backbones.registry import create_backbone
     from user_itr.features.extraction import extract_features
+    from user_itr.features.guides.registry import create_guide, guide_folder
+    from user_itr.features.guides.storage import extract_guide
     from user_itr.features.sources import find_source_images
     from user_itr.features.store import FeatureStore
 
@@ -67,26 +72,10 @@ def extract(
             "See `user-itr data check`.",
             err=True,
         )
+    if guide is not None:
+        create_guide(guide)  # a wrong name shows now, not after the regions
     network = create_backbone(backbone)
-    console = Console(stderr=True)
-    with Progress(
-        TextColumn("extracting"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}"),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        console=console,
-    ) as bar:
-
-        def show(done: int, total: int) -> None:
-            if not bar.tasks:
-                bar.add_task("", completed=done, total=total, rate="")
-                return
-            task = bar.tasks[0]
-            rate = f"{task.speed:.0f} images/s" if task.speed else ""
-            bar.update(task.id, completed=done, rate=rate)
-
+    with progress_of("regions") as progress:
         report = extract_features(
             found,
             network,
@@ -94,20 +83,40 @@ def extract(
             batch_size=batch_size,
             workers=workers,
             overwrite=overwrite,
-            progress=show,
+            progress=progress,
         )
     store = FeatureStore.open(out)
+    _print_report(store, report)
+    skipped = len(report.skipped)
+    if guide is not None:
+        with progress_of("guide") as progress:
+            report = extract_guide(
+                store,
+                guide,
+                dict(found),
+                batch_size=batch_size,
+                workers=workers,
+                overwrite=overwrite,
+                progress=progress,
+            )
+        _print_report(FeatureStore.open(guide_folder(out, guide)), report)
+        skipped += len(report.skipped)
+    if skipped:
+        raise typer.Exit(1)
+
+
+def _print_report(store: FeatureStore, report: ExtractionReport) -> None:
     for image in report.skipped:
         typer.echo(f"skipped {image.image_id}: {image.reason}", err=True)
     manifest = store.manifest
     resumed = f" ({report.resumed} of them earlier)" if report.resumed else ""
+    vectors = "one vector" if manifest.regions == 1 else f"{manifest.regions} regions"
     typer.echo(
-        f"{out}: {len(store)} of {report.images} images{resumed}, {manifest.regions} regions of "
-        f"width {manifest.width}, {store.array.nbytes / 1e6:.1f} MB of float16"
+        f"{store.path}: {len(store)} of {report.images} images{resumed}, "
+        f"{vectors} of width {manifest.width}, {store.array.nbytes / 1e6:.1f} MB of float16"
     )
     if report.skipped:
         typer.echo(f"{len(report.skipped)} of {report.images} images skipped", err=True)
-        raise typer.Exit(1)
 
 
 @app.command()
@@ -117,12 +126,15 @@ def info(
         False, "--verify", help="Read the whole array and compare its SHA-256."
     ),
 ) -> None:
-    """Print what a feature store holds and how it was made."""
+    """Print what a feature store holds and how it was made, and the guides beside it."""
+    from user_itr.features.guides.storage import stored_guides
     from user_itr.features.store import FeatureStore
 
     opened = FeatureStore.open(store)
+    guides = stored_guides(store)
     if verify:
-        opened.verify()
+        for each in (opened, *guides):
+            each.verify()
     manifest = opened.manifest
     for field, value in (
         ("images", len(opened)),
@@ -141,3 +153,9 @@ def info(
         typer.echo(f"{field:<17}{value}")
     for image in manifest.skipped:
         typer.echo(f"{'skipped':<17}{image.image_id}: {image.reason}")
+    for guide in guides:
+        made = guide.manifest
+        typer.echo(
+            f"{'guide':<17}{made.backbone}: {len(guide)} images, width {made.width}, in "
+            f"{guide.path.relative_to(store)}"
+        )

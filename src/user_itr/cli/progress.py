@@ -54,7 +54,7 @@ def progress_of(title: str) -> Iterator[Callable[[int, int], None]]:
     def advance(done: int, total: int) -> None:
         if not progress.tasks:
             progress.start()
-            progress.add_task(title, total=total)
+            progress.add_task(title, completed=done, total=total)  # no rate of what was resumed
         progress.update(progress.tasks[0].id, completed=done, total=total)
 
     try:

@@ -56,7 +56,7 @@ def train_command(
     start_run(load_settings(source, overrides, **fixed), out)
 
 
-def start_run(settings: Settings, out: Path) -> None:
+def start_run(settings: Settings, out: Path) -> Trainer:
     """Train a new run in the folder `out`, with progress on the terminal.
 
     The folder is made when data, model and device are ready, so a mistake leaves nothing behind.
@@ -65,6 +65,7 @@ def start_run(settings: Settings, out: Path) -> None:
         ConfigError: if the settings name no data, or the folder is in use.
     """
     from user_itr.cli.progress import TrainingDisplay, progress_of
+    from user_itr.config.paths import with_absolute_paths
     from user_itr.training.fabric import default_loggers
     from user_itr.training.preparation import prepare
     from user_itr.training.run_folder import RunFolder
@@ -72,15 +73,15 @@ def start_run(settings: Settings, out: Path) -> None:
 
     folder = RunFolder(out)
     folder.require_free()
-    settings = _with_absolute_paths(settings)
+    settings = with_absolute_paths(settings)
     prepared = prepare(settings, progress_of)
     display = TrainingDisplay(settings.training.epochs)
     trainer = Trainer(settings, prepared, folder, display, default_loggers(out))
     folder.create(settings)
-    _fit(trainer, display)
+    return _fit(trainer, display)
 
 
-def continue_run(path: Path) -> None:
+def continue_run(path: Path) -> Trainer:
     """Continue a run from its last checkpoint, or from its start where it has none."""
     from user_itr.cli.progress import TrainingDisplay, progress_of
     from user_itr.model.checkpoint import load_model
@@ -99,10 +100,10 @@ def continue_run(path: Path) -> None:
         trainer.restore(last[1])
     if last is not None and not trainer.is_over():
         display.note(f"resumed at epoch {trainer.place.epoch + 1}, batch {trainer.place.batch}")
-    _fit(trainer, display)
+    return _fit(trainer, display)
 
 
-def _fit(trainer: Trainer, display: TrainingDisplay) -> None:
+def _fit(trainer: Trainer, display: TrainingDisplay) -> Trainer:
     if not trainer.is_over():
         with display:
             trainer.fit()
@@ -111,19 +112,4 @@ def _fit(trainer: Trainer, display: TrainingDisplay) -> None:
         f"trained {place.epoch} epochs in {place.seconds / 60:.1f} min; best dev rsum "
         f"{folder.index.best_rsum:.1f} in {folder.checkpoints / str(folder.index.best)}"
     )
-
-
-def _with_absolute_paths(settings: Settings) -> Settings:
-    """A run can be continued, and its model evaluated, from any folder."""
-    data, features = settings.data, settings.features
-    absolute = {
-        "data": data.model_copy(
-            update={"path": _absolute(data.path), "images": _absolute(data.images)}
-        ),
-        "features": features.model_copy(update={"store": _absolute(features.store)}),
-    }
-    return settings.model_copy(update=absolute)
-
-
-def _absolute(path: Path | None) -> Path | None:
-    return None if path is None else path.resolve()
+    return trainer

@@ -52,22 +52,59 @@ class FeatureSettings(_Frozen):
         default=0.0, ge=0, le=1, description="exponent of whitening: 0 plain PCA, 1 equal variances"
     )
 
+    guide: str | None = Field(
+        default=None,
+        description="frozen image encoder whose global embedding guides CGE: "
+        "transformers:PATH_OR_NAME, open_clip:NAME, or a backbone's pooled vector",
+    )
+    guide_width: int | None = Field(
+        default=None,
+        ge=1,
+        description="project guide embeddings to this width by PCA, fitted on the train split",
+    )
+
     @property
     def compact(self) -> bool:
-        """Whether anything is to be made compact."""
+        """Whether regions are to be made compact."""
         return self.grid is not None or self.width is not None
 
 
 class ImageSettings(_Frozen):
     """Image branch."""
 
-    enhancement: Literal["none", "self"] = "self"
-    guide_dropout: Probability = 0.4
-    projection_dropout: Probability = 0.0
+    enhancement: Literal["none", "self", "clip", "both"] = Field(
+        default="self", description="self is SGE, clip is CGE"
+    )
+    guide_dropout: Probability = Field(default=0.4, description="inside SGE")
+    guide_heads: int = Field(default=1, ge=1, description="attention heads of SGE")
+    guide_norm_regions: int | None = Field(
+        default=None,
+        ge=1,
+        description="BatchNorm of SGE over the region axis with this fixed count, as in published "
+        "checkpoints; None normalises each feature",
+    )
+    guide_residual: bool = Field(
+        default=True, description="CGE: add a second projection of the guide to the pooled image"
+    )
+    projection: Literal["residual", "linear"] = Field(
+        default="residual", description="residual is FC(v) + MLP(v), linear is FC(v) alone"
+    )
+    projection_dropout: Probability = Field(default=0.0, description="in the MLP of residual")
+    pooling: Literal["gpo", "mean", "max"] = "gpo"
     attention_scale: float = Field(default=1.0, description="lambda_a of the enhancement")
     region_dropout: Probability = Field(
         default=0.0, description="in training, drop up to this share of an image's regions"
     )
+
+    @property
+    def self_guided(self) -> bool:
+        """Whether the branch has SGE."""
+        return self.enhancement in ("self", "both")
+
+    @property
+    def clip_guided(self) -> bool:
+        """Whether the branch has CGE."""
+        return self.enhancement in ("clip", "both")
 
 
 class TextSettings(_Frozen):
@@ -86,6 +123,7 @@ class TextSettings(_Frozen):
         description="store the frozen part's token states instead of computing them each step",
     )
     dropout: Probability = Field(default=0.0, description="on token states before the linear map")
+    pooling: Literal["gpo", "mean", "max"] = "gpo"
     layer_dropout: Probability | None = Field(
         default=None,
         description="dropout inside the trainable layers; the encoder's own by default",
@@ -116,15 +154,44 @@ class MomentumSettings(_Frozen):
 
     momentum: float = Field(default=0.999, ge=0, le=1)
     queue_length: int = Field(default=2048, ge=0)
+    evaluate: bool = Field(
+        default=False,
+        description="evaluate and keep the momentum encoders, an average of the weights over time",
+    )
 
 
 class ObjectiveSettings(_Frozen):
-    """Unified training objective."""
+    """What training minimises: one family, each with a batch's part and a queue's part."""
 
-    sharpness: float = Field(default=90.0, gt=0, description="mu")
-    threshold: float = Field(default=0.5, ge=-1, le=1, description="gamma")
+    kind: Literal["uto", "triplet", "infonce"] = "uto"
     batch_weight: float = Field(default=1.0, ge=0, description="lambda, weight of the batch's part")
     queue_weight: float = Field(default=1.0, ge=0, description="weight of the queue's part")
+    queue_start: int = Field(
+        default=0, ge=0, description="epochs in which the queues fill but do not count"
+    )
+    mask_siblings: bool = Field(
+        default=True, description="other items of the query's own image are no negatives"
+    )
+    sharpness: float = Field(default=90.0, gt=0, description="uto: mu")
+    threshold: float = Field(default=0.5, ge=-1, le=1, description="uto: gamma")
+    margin: float = Field(default=0.2, gt=0, description="triplet: by how much a positive must win")
+    negatives: Literal["hardest", "sum"] = Field(
+        default="hardest", description="triplet: the hardest negative, or the sum over all"
+    )
+    summed_epochs: int = Field(
+        default=0, ge=0, description="triplet: epochs that begin a run with summed negatives"
+    )
+    temperature: float = Field(default=0.07, ge=0.01, description="infonce: tau, or its start")
+    learned_temperature: bool = Field(default=False, description="infonce: train log(1 / tau)")
+
+    @model_validator(mode="after")
+    def _some_part(self) -> ObjectiveSettings:
+        if self.batch_weight == 0 and self.queue_weight == 0:
+            raise ValueError(
+                "objective.batch_weight and objective.queue_weight are both 0, so there is no "
+                "loss; give one of them a weight"
+            )
+        return self
 
 
 class OptimizerSettings(_Frozen):
@@ -187,7 +254,17 @@ class Settings(_Frozen):
 
     @model_validator(mode="after")
     def _agree(self) -> Settings:
-        text = self.model.text
+        text, image = self.model.text, self.model.image
+        if image.clip_guided and self.features.guide is None:
+            raise ValueError(
+                f"model.image.enhancement is {image.enhancement}, but features.guide names no "
+                "frozen image encoder; give one, like efficientnet-lite2"
+            )
+        if image.guide_norm_regions is not None and image.region_dropout > 0:
+            raise ValueError(
+                "model.image.guide_norm_regions fixes the number of regions; "
+                "set model.image.region_dropout to 0, or leave the former out"
+            )
         if text.encoder == "bigru" and text.trainable_layers not in (0, "all"):
             raise ValueError(
                 "model.text.trainable_layers is a number of transformer layers; "

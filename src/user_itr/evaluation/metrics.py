@@ -149,12 +149,7 @@ def evaluate_embeddings(
     """
     ks = _cutoffs(ks)
     n_images, n_captions = len(images), len(captions)
-    caption_image = np.asarray(caption_image)
-    if caption_image.shape != (n_captions,) or not np.issubdtype(caption_image.dtype, np.integer):
-        raise DataError(
-            f"caption_image is {caption_image.dtype}, {caption_image.shape}, for {n_captions} "
-            "captions; give one int image row a caption."
-        )
+    caption_image = as_caption_image(caption_image, n_captions)
     each = np.arange(n_captions + 1, dtype=np.int64)
     t2i = retrieval_ranks(
         captions, images, (each, caption_image), ties=ties, sides=("captions", "images")
@@ -162,7 +157,7 @@ def evaluate_embeddings(
     counts = np.bincount(caption_image, minlength=n_images)
     described = np.flatnonzero(counts)
     i2t = retrieval_ranks(
-        images if len(described) == n_images else _take(images, described),
+        images if len(described) == n_images else take_rows(images, described),
         captions,
         (np.append(0, np.cumsum(counts[described])), np.argsort(caption_image, kind="stable")),
         ties=ties,
@@ -175,7 +170,23 @@ def evaluate_embeddings(
     )
 
 
-def _take(values: Embeddings, rows: np.ndarray) -> Embeddings:
+def as_caption_image(values: np.ndarray, captions: int) -> np.ndarray:
+    """`values` as an array (captions,) of image rows.
+
+    Raises:
+        DataError: if it has another shape, or no integers.
+    """
+    rows = np.asarray(values)
+    if rows.shape != (captions,) or not np.issubdtype(rows.dtype, np.integer):
+        raise DataError(
+            f"caption_image is {rows.dtype}, {rows.shape}, for {captions} captions; "
+            "give one int image row a caption."
+        )
+    return rows
+
+
+def take_rows(values: Embeddings, rows: np.ndarray) -> Embeddings:
+    """Some rows (R,) int of (N, D) embeddings, on the device where they are: (R, D)."""
     if isinstance(values, torch.Tensor):
         return values[torch.from_numpy(rows).to(values.device)]
     return np.take(values, rows, axis=0)

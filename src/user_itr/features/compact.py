@@ -117,3 +117,26 @@ class Compactor(nn.Module):
             block = features[rows[start : start + 256]].astype(np.float32)
             compact[start : start + 256] = self(torch.from_numpy(block)).numpy()
         return compact
+
+
+def fit_compactor(
+    features: np.ndarray,
+    rows: np.ndarray,
+    grid: int | None,
+    components: int | None,
+    whitening: float = 0.0,
+) -> Compactor | None:
+    """A compactor fitted on the train rows; None where nothing is to be compact.
+
+    Args:
+        features: (N, K, d) raw features.
+        rows: (T,) int64, the rows of the train split.
+        grid: as `Compactor` takes it, and so is the next.
+        components: width after the projection.
+        whitening: exponent of whitening.
+    """
+    if grid is None and components is None:
+        return None
+    compactor = Compactor(features.shape[1], features.shape[2], grid, components)
+    compactor.fit(features, rows, whitening)
+    return compactor

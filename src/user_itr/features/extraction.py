@@ -99,7 +99,7 @@ def extract_features(
         _require_same(store, image_ids, backbone, batch_size, fingerprint)
         return ExtractionReport(len(images), len(images), store.manifest.skipped, True)
 
-    created_with = {name: version(name) for name in ("user-itr", "torch", "numpy", "pillow")}
+    created_with = program_versions()
     with StoreWriter(
         out,
         fingerprint=fingerprint,
@@ -121,7 +121,7 @@ def extract_features(
             for decoded in ahead:
                 rows = [pixels for pixels in decoded if not isinstance(pixels, SkippedImage)]
                 failed = [image for image in decoded if isinstance(image, SkippedImage)]
-                _append(writer, _encode(backbone, rows), failed)
+                writer.append(_encode(backbone, rows), failed)
                 if progress is not None:
                     progress(min(writer.progress.batches * batch_size, len(images)), len(images))
         state = writer.progress
@@ -149,6 +149,11 @@ def extract_features(
     return ExtractionReport(len(images), resumed, state.skipped, complete)
 
 
+def program_versions() -> dict[str, str]:
+    """Versions of the programs that decide the last bits of features."""
+    return {name: version(name) for name in ("user-itr", "torch", "numpy", "pillow")}
+
+
 @contextmanager
 def _computing_threads(count: int) -> Iterator[None]:
     before = torch.get_num_threads()
@@ -164,16 +169,6 @@ def _encode(backbone: Backbone, pixels: list[np.ndarray]) -> np.ndarray:
         return np.empty((0, backbone.regions, backbone.width), np.float16)
     features = backbone.encode(np.stack(pixels)).clamp(-FLOAT16_MAX, FLOAT16_MAX)
     return features.half().numpy()
-
-
-def _append(writer: StoreWriter, features: np.ndarray, failed: list[SkippedImage]) -> None:
-    try:
-        writer.append(features, failed)
-    except OSError as error:
-        raise FeatureError(
-            f"{writer.folder}: cannot be written ({error.strerror}); make room and run the same "
-            "command again, it continues where it stopped."
-        ) from error
 
 
 def _decode_ahead(

@@ -1,4 +1,4 @@
-"""The region features of a captioned set: from its precomputed file, or from a feature store."""
+"""The features of a captioned set: regions from its precomputed file or a feature store, guides."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from user_itr.data.captions import CaptionedImages
 from user_itr.errors import FeatureError
 from user_itr.features.backbones.registry import create_backbone
 from user_itr.features.extraction import extract_features
+from user_itr.features.guides.storage import open_guide
 from user_itr.features.store import MANIFEST_FILE, FeatureStore
 
 PRECOMPUTED = "precomputed"
@@ -24,10 +25,10 @@ PRECOMPUTED = "precomputed"
 
 @dataclass(frozen=True)
 class Regions:
-    """Region features of the images of one split.
+    """Region features of the images of one split, or their guide embeddings.
 
     Args:
-        array: (rows, K, d) memory map.
+        array: (rows, K, d) memory map; (rows, 1, G) of a guide.
         rows: (N,) int64, the row of each image of the split.
         identity: what made them: backbone, weights_hash, preprocessing, regions, width.
     """
@@ -96,6 +97,55 @@ def open_regions(
     return [_open(s, backbone, folder) for s, folder in zip(splits, folders, strict=True)]
 
 
+def open_guides(
+    splits: Sequence[CaptionedImages],
+    guide: str,
+    data: Path,
+    store: Path | None,
+    progress: Callable[[int, int], None] | None,
+    regions: Sequence[Regions],
+) -> list[Regions]:
+    """Open a guide's embeddings of some splits, extracting those that are not there yet.
+
+    They lie beside the regions (see `guide_folder`), one row an image of the region store.
+
+    Args:
+        splits: N captioned splits.
+        guide: see `create_guide`.
+        data: as `open_regions` had it, as `store` and `progress`.
+        store: folder of one region store for all the splits.
+        progress: see `extract_features`.
+        regions: what `open_regions` gave for the splits.
+
+    Returns:
+        N guides: raw embeddings, not of unit norm.
+
+    Raises:
+        FeatureError: if a split's features came as a file, the images of the region store are not
+            all known from the splits, or the guide beside it was made of other images.
+    """
+    folders = []
+    images: dict[Path, dict[str, Path]] = {}
+    for split, features in zip(splits, regions, strict=True):
+        backbone = str(features.identity["backbone"])
+        if split.image_paths is None or backbone == PRECOMPUTED:
+            raise FeatureError(
+                f"{split.name} ({split.split}): comes with features and has no images for the "
+                f"guide {guide}; train without features.guide, with enhancement none or self."
+            )
+        folders.append(store or default_store(data, split.split, backbone))
+        pairs = zip(split.image_ids, split.image_paths, strict=True)
+        images.setdefault(folders[-1], {}).update(pairs)
+    opened = {
+        folder: open_guide(FeatureStore.open(folder), guide, paths, progress)
+        for folder, paths in images.items()
+    }
+    return [
+        _rows(opened[folder], split.image_ids)
+        for split, folder in zip(splits, folders, strict=True)
+    ]
+
+
 def _open(images: CaptionedImages, backbone: str, store: Path) -> Regions:
     if images.feature_file is not None and images.feature_rows is not None:
         array = np.load(images.feature_file, mmap_mode="r", allow_pickle=False)
@@ -106,8 +156,11 @@ def _open(images: CaptionedImages, backbone: str, store: Path) -> Regions:
             f"{store}: was made by backbone {opened.manifest.backbone}, not {backbone}; "
             "set features.backbone to it, or give another store."
         )
-    identity = opened.manifest.identity()
-    return Regions(opened.array, opened.rows(images.image_ids), identity)
+    return _rows(opened, images.image_ids)
+
+
+def _rows(store: FeatureStore, image_ids: Sequence[str]) -> Regions:
+    return Regions(store.array, store.rows(image_ids), store.manifest.identity())
 
 
 def precomputed_identity(array: np.ndarray) -> dict[str, JsonValue]:

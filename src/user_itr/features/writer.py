@@ -86,6 +86,11 @@ class StoreWriter:
             folder.mkdir(parents=True, exist_ok=True)
         except (FileExistsError, NotADirectoryError):
             raise FeatureError(f"{folder}: is no folder; give a folder for the store.") from None
+        except OSError as error:
+            raise FeatureError(
+                f"{folder}: cannot be made ({error.strerror}); give a folder in a place that you "
+                "may write to."
+            ) from error
         fresh = Progress(fingerprint=fingerprint, created_with=created_with, threads=threads)
         array = folder / ARRAY_FILE
         unfinished = self._progress_file.exists()
@@ -175,18 +180,24 @@ class StoreWriter:
             skipped: its other images.
 
         Raises:
-            OSError: if the disk is full or fails; what was recorded before stays usable.
+            FeatureError: if the disk is full or fails; what was recorded before stays usable.
         """
-        self._write(np.ascontiguousarray(features, "<f2").tobytes())
-        os.fsync(self._handle.fileno())
-        self.progress = self.progress.model_copy(
-            update={
-                "batches": self.progress.batches + 1,
-                "rows": self.progress.rows + len(features),
-                "skipped": (*self.progress.skipped, *skipped),
-            }
-        )
-        write_json(self._progress_file, self.progress)
+        try:
+            self._write(np.ascontiguousarray(features, "<f2").tobytes())
+            os.fsync(self._handle.fileno())
+            self.progress = self.progress.model_copy(
+                update={
+                    "batches": self.progress.batches + 1,
+                    "rows": self.progress.rows + len(features),
+                    "skipped": (*self.progress.skipped, *skipped),
+                }
+            )
+            write_json(self._progress_file, self.progress)
+        except OSError as error:
+            raise FeatureError(
+                f"{self.folder}: cannot be written ({error.strerror}); make room and run the same "
+                "command again, it continues where it stopped."
+            ) from error
 
     def finish(self, manifest: FeatureManifest) -> None:
         """Turn the partial array into the store: array first, manifest last.

@@ -6,9 +6,13 @@ from typing import Any
 
 from torch import nn
 
-from user_itr.config.settings import ModelSettings, TextSettings
+from user_itr.config.settings import ImageSettings, ModelSettings, TextSettings
+from user_itr.errors import ConfigError
 from user_itr.model.dual_encoder import DualEncoder
+from user_itr.model.enhancement import GlobalGuide, SelfGuide
 from user_itr.model.image_encoder import ImageEncoder
+from user_itr.model.pooling import GeneralizedPooling, MaxPooling, MeanPooling
+from user_itr.model.projection import LinearProjection, RegionProjection
 from user_itr.model.text_encoder import TextEncoder
 from user_itr.model.token_encoders import (
     BiGRUTokens,
@@ -19,6 +23,11 @@ from user_itr.model.token_encoders import (
 )
 
 BIGRU = "bigru"
+POOLINGS: dict[str, type[nn.Module]] = {
+    "gpo": GeneralizedPooling,
+    "mean": MeanPooling,
+    "max": MaxPooling,
+}
 
 
 def build_dual_encoder(
@@ -26,6 +35,7 @@ def build_dual_encoder(
     region_width: int,
     vocabulary: int,
     transformer: nn.Module | None = None,
+    guide_width: int | None = None,
 ) -> DualEncoder:
     """Build the dual encoder, a pretrained text encoder's weights loaded, the rest random.
 
@@ -34,18 +44,16 @@ def build_dual_encoder(
         region_width: d, width of the regions that the model will see.
         vocabulary: number of token ids, for a BiGRU.
         transformer: the text encoder's network where the caller has it; loaded by name otherwise.
+        guide_width: G, width of the guide embeddings of a model with CGE.
+
+    Raises:
+        ConfigError: if the model has CGE and there is no guide.
     """
-    image = ImageEncoder(
-        region_width,
-        settings.embedding,
-        settings.image.enhancement,
-        guide_dropout=settings.image.guide_dropout,
-        projection_dropout=settings.image.projection_dropout,
-        attention_scale=settings.image.attention_scale,
-        region_dropout=settings.image.region_dropout,
-    )
+    image = _build_image(settings.image, region_width, settings.embedding, guide_width)
     tokens = _build_tokens(settings.text, vocabulary, transformer)
-    return DualEncoder(image, TextEncoder(tokens, settings.embedding, settings.text.dropout))
+    pooling = POOLINGS[settings.text.pooling]()
+    text = TextEncoder(tokens, settings.embedding, settings.text.dropout, pooling)
+    return DualEncoder(image, text)
 
 
 def rebuild_dual_encoder(
@@ -53,10 +61,43 @@ def rebuild_dual_encoder(
     region_width: int,
     vocabulary: int,
     transformer_config: dict[str, Any] | None,
+    guide_width: int | None = None,
 ) -> DualEncoder:
     """Build the dual encoder of a checkpoint: nothing pretrained is read, all weights random."""
     network = None if transformer_config is None else build_transformer(transformer_config)
-    return build_dual_encoder(settings, region_width, vocabulary, network)
+    return build_dual_encoder(settings, region_width, vocabulary, network, guide_width)
+
+
+def _build_image(
+    settings: ImageSettings, width: int, embedding: int, guide_width: int | None
+) -> ImageEncoder:
+    # The order of construction is the order of the random numbers: it stays as it is.
+    self_guide = global_guide = None
+    if settings.self_guided:
+        self_guide = SelfGuide(
+            width, settings.guide_dropout, settings.guide_heads, settings.guide_norm_regions
+        )
+    projection = (
+        LinearProjection(width, embedding)
+        if settings.projection == "linear"
+        else RegionProjection(width, embedding, settings.projection_dropout)
+    )
+    pooling = POOLINGS[settings.pooling]()
+    if settings.clip_guided:
+        if guide_width is None:
+            raise ConfigError(
+                f"model.image.enhancement = {settings.enhancement!r} needs a guide; give "
+                "features.guide the name of a frozen image encoder."
+            )
+        global_guide = GlobalGuide(guide_width, width, embedding, settings.guide_residual)
+    return ImageEncoder(
+        projection,
+        pooling,
+        self_guide,
+        global_guide,
+        settings.attention_scale,
+        settings.region_dropout,
+    )
 
 
 def _build_tokens(

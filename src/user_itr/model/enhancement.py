@@ -1,7 +1,8 @@
 """Global semantic enhancement: a global vector is made from an image and poured into its regions.
 
 USER (arXiv 2301.06844), section on unified semantic enhancement: the self-guided module (SGE) makes
-the vector from the regions themselves; `enhance` is what both it and the CLIP-guided one share.
+the vector from the regions themselves, the CLIP-guided one (CGE) from a frozen image encoder's
+embedding of the whole image; `enhance` is what both share.
 """
 
 from __future__ import annotations
@@ -10,7 +11,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from user_itr.model.masking import MaskedBatchNorm, masked_mean, masked_softmax
+from user_itr.model.masking import (
+    MaskedBatchNorm,
+    RegionAxisBatchNorm,
+    masked_mean,
+    masked_softmax,
+)
 
 
 class SelfGuide(nn.Module):
@@ -21,18 +27,27 @@ class SelfGuide(nn.Module):
         l_i = dropout(tanh(BN(W_l v_i)))       q = dropout(tanh(BN(W_g m)))
         w   = softmax_i(w_c . (l_i * q))       g = l2norm(sum_i w_i v_i)
 
+    With several heads, not in the paper, each has its own w_c; the weights w are their mean.
+
     Args:
         width: d, the width of a region.
         dropout: probability, 0.4 in the paper.
+        heads: 1 in the paper.
+        norm_regions: K, to normalise l over the region axis with exactly K regions, as published
+            checkpoints do; None normalises each feature, for any number of regions.
     """
 
-    def __init__(self, width: int, dropout: float = 0.4) -> None:
+    def __init__(
+        self, width: int, dropout: float = 0.4, heads: int = 1, norm_regions: int | None = None
+    ) -> None:
         super().__init__()
         self.local = nn.Linear(width, width)
-        self.local_norm = MaskedBatchNorm(width)
+        self.local_norm: nn.Module = (
+            MaskedBatchNorm(width) if norm_regions is None else RegionAxisBatchNorm(norm_regions)
+        )
         self.mean = nn.Linear(width, width)
         self.mean_norm = MaskedBatchNorm(width)
-        self.common = nn.Linear(width, 1)
+        self.common = nn.Linear(width, heads)
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, regions: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -40,9 +55,34 @@ class SelfGuide(nn.Module):
         local = self.dropout(torch.tanh(self.local_norm(self.local(regions), mask)))
         mean = self.mean(masked_mean(regions, mask))
         query = self.dropout(torch.tanh(self.mean_norm(mean)))
-        scores = self.common(local * query.unsqueeze(1)).squeeze(-1)
-        weights = masked_softmax(scores.float(), mask)
+        scores = self.common(local * query.unsqueeze(1)).float()
+        weights = torch.stack([masked_softmax(s, mask) for s in scores.unbind(-1)]).mean(dim=0)
         return F.normalize(torch.einsum("bk,bkd->bd", weights, regions.float()), dim=-1)
+
+
+class GlobalGuide(nn.Module):
+    """CGE: a frozen image encoder's embedding e of the whole image, brought to the regions' width.
+
+    With e at unit norm, g = l2norm(W_1 e) is poured into the regions; r = W_2 e, the residual, is
+    added to the pooled image embedding before its own unit norm.
+
+    Args:
+        guide_width: G, the width of the guide's embedding.
+        width: d, the width of a region.
+        embedding: D, the width of the joint space.
+        residual: whether r is there; without it the image meets the guide in the regions alone.
+    """
+
+    def __init__(self, guide_width: int, width: int, embedding: int, residual: bool = True) -> None:
+        super().__init__()
+        self.regions = nn.Linear(guide_width, width)
+        self.residual = nn.Linear(guide_width, embedding) if residual else None
+
+    def forward(self, guide: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Return g, (B, d) unit-norm, and r, (B, D) or None, of guide embeddings (B, G)."""
+        unit = F.normalize(guide.float(), dim=-1)
+        residual = None if self.residual is None else self.residual(unit)
+        return F.normalize(self.regions(unit).float(), dim=-1), residual
 
 
 def enhance(

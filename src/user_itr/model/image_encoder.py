@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from user_itr.model.enhancement import SelfGuide, enhance
-from user_itr.model.pooling import GeneralizedPooling
-from user_itr.model.projection import RegionProjection
-
-Enhancement = Literal["none", "self"]
+from user_itr.model.enhancement import GlobalGuide, SelfGuide, enhance
 
 
 class ImageEncoder(nn.Module):
-    """Regions of an image to one unit vector in the joint space.
+    """Regions of an image, and where there is one its guide embedding, to one unit vector.
+
+    With both enhancements the regions take the self-guided vector first, then the global one.
 
     Args:
-        width: d, the width of a region.
-        embedding: D, the width of the joint space.
-        enhancement: "self" for SGE, "none" for plain VSE-infinity.
-        guide_dropout: dropout inside SGE.
-        projection_dropout: dropout in the projection's MLP.
+        projection: regions (B, K, d) and mask (B, K) to (B, K, D).
+        pooling: (B, K, D) and mask (B, K) to (B, D).
+        guide: SGE, or None without it.
+        global_guide: CGE, or None without it.
         attention_scale: lambda_a of the enhancement.
         region_dropout: in training each batch keeps a random share of its regions, drawn from
             [1 - region_dropout, 1] (the size augmentation of VSE-infinity).
@@ -31,38 +26,51 @@ class ImageEncoder(nn.Module):
 
     def __init__(
         self,
-        width: int,
-        embedding: int = 1024,
-        enhancement: Enhancement = "self",
-        guide_dropout: float = 0.4,
-        projection_dropout: float = 0.0,
+        projection: nn.Module,
+        pooling: nn.Module,
+        guide: SelfGuide | None = None,
+        global_guide: GlobalGuide | None = None,
         attention_scale: float = 1.0,
         region_dropout: float = 0.0,
     ) -> None:
         super().__init__()
         self.attention_scale = attention_scale
         self.region_dropout = region_dropout
-        self.guide = SelfGuide(width, guide_dropout) if enhancement == "self" else None
-        self.projection = RegionProjection(width, embedding, projection_dropout)
-        self.pooling = GeneralizedPooling()
+        self.guide = guide
+        self.global_guide = global_guide
+        self.projection = projection
+        self.pooling = pooling
 
-    def forward(self, regions: Tensor, mask: Tensor | None = None) -> Tensor:
+    def forward(
+        self, regions: Tensor, mask: Tensor | None = None, guide: Tensor | None = None
+    ) -> Tensor:
         """Encode.
 
         Args:
             regions: (B, K, d).
             mask: (B, K) bool, True where a region is real; None where all are.
+            guide: (B, G) embeddings of the whole images; an encoder without CGE ignores them.
 
         Returns:
             (B, D) float32, unit-norm.
+
+        Raises:
+            ValueError: if the encoder has CGE and no guide is given.
         """
         if self.training and self.region_dropout > 0:
             regions, mask = drop_regions(regions, mask, self.region_dropout)
+        vectors, residual = [], None
         if self.guide is not None:
-            guide = self.guide(regions, mask)
-            regions = enhance(regions, guide, mask, self.attention_scale)
-        pooled = self.pooling(self.projection(regions, mask), mask)
-        return F.normalize(pooled.float(), dim=-1)
+            vectors.append(self.guide(regions, mask))
+        if self.global_guide is not None:
+            if guide is None:
+                raise ValueError("an image encoder with CGE needs guide embeddings")
+            vector, residual = self.global_guide(guide)
+            vectors.append(vector)
+        for vector in vectors:
+            regions = enhance(regions, vector, mask, self.attention_scale)
+        pooled = self.pooling(self.projection(regions, mask), mask).float()
+        return F.normalize(pooled if residual is None else pooled + residual.float(), dim=-1)
 
 
 def drop_regions(

@@ -9,6 +9,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from user_itr.errors import FeatureError
+
 
 def masked_mean(x: Tensor, mask: Tensor | None) -> Tensor:
     """Mean over the valid positions: (B, N, D) and mask (B, N) to (B, D); 0 where there is none."""
@@ -33,9 +35,8 @@ def masked_softmax(scores: Tensor, mask: Tensor | None) -> Tensor:
 class MaskedBatchNorm(nn.BatchNorm1d):
     """BatchNorm over the last dimension whose batch statistics come from valid positions alone.
 
-    The published code normalises over the region axis with a fixed count of 36; here every feature
-    is normalised over the valid regions of the batch, so any number of regions works and padding
-    cannot leak into the statistics.
+    Every feature is normalised over the valid regions of the batch, so any number of regions works
+    and padding cannot leak into the statistics. `RegionAxisBatchNorm` is the published way.
     """
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -55,3 +56,42 @@ class MaskedBatchNorm(nn.BatchNorm1d):
             return super().forward(x.reshape(-1, x.shape[-1])).view_as(x)
         valid = super().forward(x[mask])
         return torch.zeros_like(x, dtype=valid.dtype).masked_scatter(mask.unsqueeze(-1), valid)
+
+
+class RegionAxisBatchNorm(nn.BatchNorm1d):
+    """BatchNorm over the region axis: a mean, a variance, a scale and a shift for each position k.
+
+    This is how the published code of USER (arXiv 2301.06844) normalises the local branch of SGE,
+    with K = 36. It ties the model to images of exactly K regions, none of them padding.
+
+    Args:
+        regions: K.
+    """
+
+    def __init__(self, regions: int) -> None:
+        super().__init__(regions)
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Normalise.
+
+        Args:
+            x: (B, K, D).
+            mask: (B, K) bool, all True.
+
+        Returns:
+            (B, K, D).
+
+        Raises:
+            FeatureError: if an image has another number of regions, or the mask hides one.
+        """
+        if x.shape[1] != self.num_features:
+            raise FeatureError(
+                f"an image has {x.shape[1]} regions, but the model was trained with BatchNorm over "
+                f"exactly {self.num_features}; give features of {self.num_features} regions."
+            )
+        if mask is not None and not bool(mask.all()):
+            raise FeatureError(
+                f"a mask hides some of the {self.num_features} regions, but the model was trained "
+                "with BatchNorm over all of them; give every image in full."
+            )
+        return super().forward(x)

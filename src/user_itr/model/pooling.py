@@ -1,6 +1,7 @@
-"""Generalised pooling operator (GPO): a learned weighting of each feature's sorted values.
+"""Poolings of a padded set: mean, max, and the generalised pooling operator (GPO).
 
-Chen et al., "Learning the best pooling strategy for visual semantic embedding", CVPR 2021.
+GPO is a learned weighting of each feature's sorted values: Chen et al., "Learning the best pooling
+strategy for visual semantic embedding", CVPR 2021. Mean and max are its two ends.
 """
 
 from __future__ import annotations
@@ -10,6 +11,27 @@ import math
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+
+from user_itr.model.masking import masked_mean
+from user_itr.model.sorting import sort_descending
+
+
+class MeanPooling(nn.Module):
+    """The mean over a set."""
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Pool (B, N, D) with mask (B, N) to (B, D)."""
+        return masked_mean(x, mask)
+
+
+class MaxPooling(nn.Module):
+    """The largest value of each feature over a set."""
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Pool (B, N, D) with mask (B, N), a valid position a row, to (B, D)."""
+        if mask is not None:
+            x = x.masked_fill(~mask.unsqueeze(-1), torch.finfo(x.dtype).min)
+        return x.amax(dim=1)
 
 
 def position_codes(count: int, width: int) -> Tensor:
@@ -76,17 +98,15 @@ class GeneralizedPooling(nn.Module):
         Returns:
             (B, D) in the dtype of `x`.
         """
-        count = x.shape[1]
-        by_feature = x.transpose(1, 2).contiguous()  # sorting a strided dimension is slower
         if mask is None:
-            weights = self.weights(torch.tensor([count], device=x.device)).expand(len(x), -1)
-            ordered = by_feature.sort(dim=-1, descending=True).values
+            sizes = torch.tensor([x.shape[1]], device=x.device)
+            weights = self.weights(sizes).expand(len(x), -1)
+            ordered = sort_descending(x)
         else:
             sizes, which = torch.unique(mask.sum(dim=1), return_inverse=True)
             weights = self.weights(sizes)[which]
-            lowest = torch.finfo(x.dtype).min
-            filled = by_feature.masked_fill(~mask.unsqueeze(1), lowest)
-            ordered = filled.sort(dim=-1, descending=True).values[..., : weights.shape[1]]
+            filled = x.masked_fill(~mask.unsqueeze(-1), torch.finfo(x.dtype).min)
+            ordered = sort_descending(filled)[:, : weights.shape[1]]
             # Padding sorts last and weighs 0, but 0 times the lowest number must not be summed.
-            ordered = ordered.masked_fill((weights == 0).unsqueeze(1), 0.0)
-        return torch.einsum("bdn,bn->bd", ordered.float(), weights.float()).to(x.dtype)
+            ordered = ordered.masked_fill((weights == 0).unsqueeze(-1), 0.0)
+        return torch.einsum("bnd,bn->bd", ordered.float(), weights.float()).to(x.dtype)

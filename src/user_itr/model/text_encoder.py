@@ -16,14 +16,21 @@ class TextEncoder(nn.Module):
         tokens: the token encoder (a BERT-like transformer or a BiGRU).
         embedding: D, the width of the joint space.
         dropout: probability on the token states before the linear map (0 in the paper).
+        pooling: (B, L, D) and mask (B, L) to (B, D); GPO by default, as in the paper.
     """
 
-    def __init__(self, tokens: TokenEncoder, embedding: int = 1024, dropout: float = 0.0) -> None:
+    def __init__(
+        self,
+        tokens: TokenEncoder,
+        embedding: int = 1024,
+        dropout: float = 0.0,
+        pooling: nn.Module | None = None,
+    ) -> None:
         super().__init__()
         self.tokens = tokens
         self.dropout = nn.Dropout(dropout)
         self.linear = nn.Linear(tokens.width, embedding)
-        self.pooling = GeneralizedPooling()
+        self.pooling = GeneralizedPooling() if pooling is None else pooling
 
     def forward(self, tokens: Tensor, mask: Tensor) -> Tensor:
         """Encode.

@@ -32,6 +32,7 @@ class Batch:
         tokens: groups of captions of like length; each (t, L) int64 ids or (t, L, W) float states.
         masks: for each group (t, L) bool.
         caption_image: (T,) int64, row in the batch of each caption's image, in group order.
+        guides: (B, G) float32 guide embeddings, or None without CGE.
     """
 
     regions: Tensor
@@ -39,6 +40,7 @@ class Batch:
     tokens: tuple[Tensor, ...]
     masks: tuple[Tensor, ...]
     caption_image: Tensor
+    guides: Tensor | None = None
 
     def to(self, device: torch.device) -> Batch:
         """The batch on a device."""
@@ -48,6 +50,7 @@ class Batch:
             tuple(t.to(device) for t in self.tokens),
             tuple(m.to(device) for m in self.masks),
             self.caption_image.to(device),
+            None if self.guides is None else self.guides.to(device),
         )
 
 
@@ -74,6 +77,7 @@ class BatchSource:
         captions: the split's tokenized captions.
         augmentation: of captions.
         states: (total, W) cached token states, laid out as `captions.ids`; None for token ids.
+        guides: (N, G) float16 or float32 guide embeddings, one an image; None without CGE.
         batch_size: images a batch.
         captions_per_image: captions that share an image's pass.
         seed: of order and augmentation.
@@ -88,6 +92,7 @@ class BatchSource:
         augmentation: CaptionAugmentation,
         *,
         states: np.ndarray | None = None,
+        guides: np.ndarray | None = None,
         batch_size: int = 128,
         captions_per_image: int = 1,
         seed: int = 0,
@@ -97,6 +102,7 @@ class BatchSource:
         self.captions = captions
         self.augmentation = augmentation
         self.states = states
+        self.guides = guides
         self.batch_size = batch_size
         self.captions_per_image = captions_per_image
         self.seed = seed
@@ -146,6 +152,7 @@ class BatchSource:
             tokens,
             masks,
             torch.from_numpy(caption_image.astype(np.int64)),
+            None if self.guides is None else torch.from_numpy(self.guides[images]).float(),
         )
 
     def _tokens(self, rows: np.ndarray, rng: np.random.Generator) -> tuple[Tensor, Tensor]:

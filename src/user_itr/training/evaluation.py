@@ -39,7 +39,11 @@ def evaluate_split(
         for start in range(0, len(images), BATCH):
             rows = split.rows[start : start + BATCH]
             regions = torch.from_numpy(np.asarray(split.regions[rows], dtype=np.float32))
-            images[start : start + BATCH] = model.image(regions.to(device)).cpu().numpy()
+            guides = None
+            if split.guides is not None:
+                guides = torch.from_numpy(split.guides[start : start + BATCH]).float().to(device)
+            output = model.image(regions.to(device), guide=guides)
+            images[start : start + BATCH] = output.cpu().numpy()
         order = np.argsort(split.captions.lengths, kind="stable")
         for start in range(0, len(order), BATCH):
             rows = order[start : start + BATCH]

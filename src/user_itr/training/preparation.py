@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 import torch
+from pydantic import JsonValue
 
 from user_itr.config.settings import Settings
 from user_itr.data.captions import CaptionedImages
 from user_itr.data.readers import load_captions
 from user_itr.errors import ConfigError, FeatureError
-from user_itr.features.compact import Compactor
-from user_itr.features.regions import Regions, cache_folder, open_regions
+from user_itr.features.compact import fit_compactor
+from user_itr.features.regions import Regions, cache_folder, open_guides, open_regions
 from user_itr.model.building import BIGRU, build_dual_encoder
-from user_itr.model.checkpoint import TrainedModel
+from user_itr.model.checkpoint import TrainedModel, compact_width
 from user_itr.model.tokenizer import CaptionTokenizer, TokenizedCaptions
 from user_itr.training.batches import BatchSource, CaptionAugmentation
 from user_itr.training.token_states import cached_token_states
@@ -38,6 +39,8 @@ class Split:
         rows: (N,) int64, each image's row in `regions`.
         captions: its tokenized captions.
         states: cached token states, or None.
+        guides: (N, G) float16 guide embeddings, one an image, compact where the settings say so;
+            None without CGE.
     """
 
     images: CaptionedImages
@@ -45,6 +48,20 @@ class Split:
     rows: np.ndarray
     captions: TokenizedCaptions
     states: np.ndarray | None
+    guides: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class Raw:
+    """What backbone and guide gave for a split, as it is stored."""
+
+    regions: Regions
+    guides: Regions | None
+
+    @property
+    def identities(self) -> tuple[dict[str, JsonValue], dict[str, JsonValue] | None]:
+        """Identities of the backbone and of the guide."""
+        return self.regions.identity, None if self.guides is None else self.guides.identity
 
 
 @dataclass(frozen=True)
@@ -84,15 +101,17 @@ def prepare(
     dev_images = _captions(settings, settings.data.dev_split)
     # The tokenizer comes before the features: a wrong encoder's name shows at once, not in an hour.
     tokenizer = _new_tokenizer(settings, train_images) if resumed is None else resumed.tokenizer
-    train_raw, dev_raw = _regions(settings, [train_images, dev_images], progress)
-    if train_raw.identity != dev_raw.identity:
+    raw = _regions(settings, [train_images, dev_images], progress)
+    guides = _guides(settings, [train_images, dev_images], raw, progress)
+    train_raw, dev_raw = (Raw(*pair) for pair in zip(raw, guides, strict=True))
+    if train_raw.identities != dev_raw.identities:
         raise FeatureError(
             f"{settings.data.path}: the features of {settings.data.train_split} and "
             f"{settings.data.dev_split} are of different kinds; extract both the same way."
         )
     if resumed is None:
         model = _new_model(settings, tokenizer, train_raw)
-    elif resumed.features == train_raw.identity:
+    elif (resumed.features, resumed.guide) == train_raw.identities:
         model = replace(resumed, settings=settings)
     else:
         raise FeatureError(
@@ -112,6 +131,7 @@ def prepare(
             model.tokenizer.vocabulary_size,
         ),
         states=train.states,
+        guides=train.guides,
         batch_size=settings.training.batch_size,
         captions_per_image=settings.training.captions_per_image,
         seed=settings.training.seed,
@@ -131,12 +151,26 @@ def _new_tokenizer(settings: Settings, images: CaptionedImages) -> CaptionTokeni
     return CaptionTokenizer.pretrained(text.encoder, text.max_tokens)
 
 
-def _new_model(settings: Settings, tokenizer: CaptionTokenizer, raw: Regions) -> TrainedModel:
-    compactor = _fit_compactor(settings, raw)
-    width = int(raw.array.shape[2]) if compactor is None else compactor.width
+def _new_model(settings: Settings, tokenizer: CaptionTokenizer, raw: Raw) -> TrainedModel:
+    features = settings.features
+    compactor = fit_compactor(
+        raw.regions.array, raw.regions.rows, features.grid, features.width, features.whitening
+    )
+    guide_compactor = guide_width = None
+    if raw.guides is not None:
+        guide_compactor = fit_compactor(
+            raw.guides.array, raw.guides.rows, None, features.guide_width
+        )
+        guide_width = compact_width(raw.guides.identity, guide_compactor)
     torch.manual_seed(settings.training.seed)
-    encoder = build_dual_encoder(settings.model, width, tokenizer.vocabulary_size)
-    return TrainedModel(settings, encoder, compactor, tokenizer, raw.identity)
+    encoder = build_dual_encoder(
+        settings.model,
+        compact_width(raw.regions.identity, compactor),
+        tokenizer.vocabulary_size,
+        guide_width=guide_width,
+    )
+    identity, guide = raw.identities
+    return TrainedModel(settings, encoder, compactor, tokenizer, identity, guide, guide_compactor)
 
 
 def _captions(settings: Settings, split: str) -> CaptionedImages:
@@ -157,24 +191,43 @@ def _regions(
         return open_regions(splits, features.backbone, settings.data.path, features.store, advance)
 
 
-def _fit_compactor(settings: Settings, train: Regions) -> Compactor | None:
-    if not settings.features.compact:
-        return None
-    regions, width = int(train.array.shape[1]), int(train.array.shape[2])
-    compactor = Compactor(regions, width, settings.features.grid, settings.features.width)
-    compactor.fit(train.array, train.rows, settings.features.whitening)
-    return compactor
+def _guides(
+    settings: Settings,
+    splits: list[CaptionedImages],
+    regions: list[Regions],
+    progress: Progress,
+) -> Sequence[Regions | None]:
+    features = settings.features
+    assert settings.data.path is not None
+    if not settings.model.image.clip_guided or features.guide is None:
+        return [None] * len(splits)
+    with progress("extracting guide embeddings") as advance:
+        return open_guides(
+            splits,
+            features.guide,
+            settings.data.path,
+            features.store,
+            advance,
+            regions,
+        )
 
 
-def _split(model: TrainedModel, images: CaptionedImages, raw: Regions, progress: Progress) -> Split:
-    regions, rows = raw.array, raw.rows
+def _split(model: TrainedModel, images: CaptionedImages, raw: Raw, progress: Progress) -> Split:
+    regions, rows = raw.regions.array, raw.regions.rows
     if model.compactor is not None:
-        regions = model.compactor.apply_to(raw.array, raw.rows)
+        regions = model.compactor.apply_to(regions, rows)
         rows = np.arange(len(images), dtype=np.int64)
+    guides = None
+    if raw.guides is not None:
+        guides = raw.guides.array[raw.guides.rows]
+        if model.guide_compactor is not None:
+            rows_of_all = np.arange(len(guides), dtype=np.int64)
+            guides = model.guide_compactor.apply_to(guides, rows_of_all)
+        guides = guides[:, 0]
     captions = model.tokenizer(images.captions)
     states = None
     tokens = model.encoder.text.tokens
     if model.settings.model.text.cache and tokens.cacheable:
         with progress(f"token states ({images.split})") as advance:
             states = cached_token_states(tokens, captions, cache_folder() / "states", advance)
-    return Split(images, regions, rows, captions, states)
+    return Split(images, regions, rows, captions, states, guides)

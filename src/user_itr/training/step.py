@@ -9,13 +9,13 @@ from torch import Tensor, nn
 
 from user_itr.model.dual_encoder import DualEncoder
 from user_itr.model.text_encoder import TextEncoder
+from user_itr.objective.contrastive import ContrastiveObjective, Keys, Pairs
 from user_itr.objective.momentum import MomentumContrast
-from user_itr.objective.uto import UnifiedObjective
 from user_itr.training.batches import Batch
 
 
 @dataclass
-class Keys:
+class NewKeys:
     """Momentum embeddings of a batch and the images they belong to, on their way to the queues."""
 
     images: Tensor
@@ -30,45 +30,39 @@ class TrainingStep(nn.Module):
     Args:
         model: query encoders.
         contrast: momentum encoders and queues.
-        objective: UTO.
+        objective: what to minimise.
     """
 
     def __init__(
-        self, model: DualEncoder, contrast: MomentumContrast, objective: UnifiedObjective
+        self, model: DualEncoder, contrast: MomentumContrast, objective: ContrastiveObjective
     ) -> None:
         super().__init__()
         self.model = model
         self.contrast = contrast
         self.objective = objective
 
-    def forward(self, batch: Batch) -> tuple[dict[str, Tensor], Keys]:
-        """Loss of a batch, and the keys to enqueue once its gradient is taken."""
-        images = self.model.image(batch.regions)
-        captions = encode_groups(self.model.text, batch)
-        with torch.no_grad():
-            momentum_images = self.contrast.encoder.image(batch.regions)
-            momentum_captions = encode_groups(self.contrast.encoder.text, batch)
-        losses = self.objective(
-            images,
-            captions,
-            batch.caption_image,
-            batch.image_owner,
-            momentum_images,
-            momentum_captions,
-            self.contrast.image_queue.contents(),
-            self.contrast.caption_queue.contents(),
-        )
-        keys = Keys(
-            momentum_images,
-            batch.image_owner,
-            momentum_captions,
-            batch.image_owner[batch.caption_image],
-        )
-        return losses, keys
+    def forward(self, batch: Batch) -> tuple[dict[str, Tensor], NewKeys | None]:
+        """Loss of a batch, and the keys to enqueue once its gradient is taken.
 
-    def after_backward(self, keys: Keys) -> None:
+        Keys are computed only for an objective that uses them.
+        """
+        pairs = Pairs(*self._encode(self.model, batch), batch.caption_image, batch.image_owner)
+        if not self.objective.uses_momentum:
+            return self.objective(pairs), None
+        with torch.no_grad():
+            images, captions = self._encode(self.contrast.encoder, batch)
+        queues = self.contrast.image_queue.contents(), self.contrast.caption_queue.contents()
+        losses = self.objective(pairs, Keys(images, captions, *queues))
+        return losses, NewKeys(images, pairs.image_owner, captions, pairs.caption_owner)
+
+    def _encode(self, model: DualEncoder, batch: Batch) -> tuple[Tensor, Tensor]:
+        images = model.image(batch.regions, guide=batch.guides)
+        return images, encode_groups(model.text, batch)
+
+    def after_backward(self, keys: NewKeys | None) -> None:
         """Put a batch's keys into the queues; its backward pass must be over."""
-        self.contrast.enqueue(keys.images, keys.image_owner, keys.captions, keys.caption_owner)
+        if keys is not None:
+            self.contrast.enqueue(keys.images, keys.image_owner, keys.captions, keys.caption_owner)
 
     def after_update(self) -> None:
         """Move the momentum encoders, once an optimizer step."""

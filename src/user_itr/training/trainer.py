@@ -23,8 +23,9 @@ from torch.optim.lr_scheduler import LambdaLR
 from user_itr.config.settings import Settings
 from user_itr.errors import CheckpointError, ConfigError, DataError
 from user_itr.evaluation.metrics import CrossModalMetrics
+from user_itr.model.dual_encoder import DualEncoder
+from user_itr.objective.building import build_objective
 from user_itr.objective.momentum import MomentumContrast
-from user_itr.objective.uto import UnifiedObjective
 from user_itr.training.evaluation import evaluate_split
 from user_itr.training.fabric import create_fabric
 from user_itr.training.interruption import FirstInterrupt, Interrupted
@@ -95,13 +96,10 @@ class Trainer:
             settings.momentum.queue_length,
             settings.momentum.momentum,
         )
-        goal = settings.objective
-        objective = UnifiedObjective(
-            goal.sharpness, goal.threshold, goal.batch_weight, goal.queue_weight
-        )
+        objective = build_objective(settings.objective)
         self.step = TrainingStep(encoder, contrast, objective)
         self.optimizer = torch.optim.AdamW(
-            parameter_groups(encoder, settings.optimizer),
+            parameter_groups(encoder, objective, settings.optimizer),
             weight_decay=settings.optimizer.weight_decay,
         )
         per_epoch = -(-prepared.batches.batches_per_epoch // training.accumulate)
@@ -188,8 +186,18 @@ class Trainer:
                     logger.finalize("finished")
         return metrics
 
+    @property
+    def judged(self) -> DualEncoder:
+        """The encoders that are evaluated and kept for use."""
+        return self.step.contrast.encoder if self.settings.momentum.evaluate else self.step.model
+
     def _request_stop(self) -> None:
         self._stop = True
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether Ctrl-C was pressed; in the last epoch, `fit` ends all the same."""
+        return self._stop
 
     def is_over(self) -> bool:
         """Whether there is nothing left to train: all epochs, patience or time are used up."""
@@ -209,6 +217,7 @@ class Trainer:
         accumulate = self.settings.training.accumulate
         count = batches.batches_per_epoch
         self._wrapped.train()
+        self.step.objective.begin_epoch(self.place.epoch)
         started = time.monotonic()
         for batch in batches.epoch(self.place.epoch, self.place.batch):
             number = self.place.batch + 1
@@ -275,7 +284,7 @@ class Trainer:
 
     def _end_epoch(self) -> CrossModalMetrics:
         metrics = evaluate_split(
-            self.step.model, self.prepared.dev, self.fabric.device, self.fabric.autocast
+            self.judged, self.prepared.dev, self.fabric.device, self.fabric.autocast
         )
         epoch = self.place.epoch
         values = metrics.to_dict()
@@ -300,7 +309,7 @@ class Trainer:
 
     def _save(self, rsum: float | None) -> None:
         name = f"epoch-{self.place.epoch:03d}-batch-{self.place.batch:06d}"
-        model = self.prepared.model
+        model = replace(self.prepared.model, encoder=self.judged)
         if rsum is None:  # the last metrics are of other weights
             model = replace(model, metrics={})
         self.folder.save(name, model, self.state(), rsum)

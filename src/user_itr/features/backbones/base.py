@@ -14,7 +14,10 @@ from pydantic import JsonValue
 from torch import Tensor, nn
 
 from user_itr.data.images import load_image
-from user_itr.errors import FeatureError
+from user_itr.errors import DataError, FeatureError
+
+MAX_ASPECT = 100
+"""Longer images would swell without bound where the short side is scaled to a fixed length."""
 
 
 class Backbone(nn.Module, ABC):
@@ -126,3 +129,21 @@ def hash_files(paths: Sequence[Path]) -> str:
     if len(digests) == 1:
         return digests[0]
     return hashlib.sha256("".join(digests).encode()).hexdigest()
+
+
+def hash_state(model: nn.Module) -> str:
+    """SHA-256 over names, dtypes, shapes and bytes of the weights, in the order of the names."""
+    digest = hashlib.sha256()
+    for key, value in sorted(model.state_dict().items()):
+        digest.update(f"{key} {value.dtype} {tuple(value.shape)}\n".encode())
+        digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+    return digest.hexdigest()
+
+
+def refuse_extreme_aspect(image: Image.Image) -> None:
+    """Raise a DataError if an image is more than `MAX_ASPECT` times as long as wide."""
+    if max(image.size) > MAX_ASPECT * min(image.size):
+        raise DataError(
+            f"image of {image.width} x {image.height} pixels: more than {MAX_ASPECT} times as "
+            "long as wide; crop it."
+        )

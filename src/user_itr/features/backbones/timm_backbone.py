@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from user_itr.errors import FeatureError, MissingExtraError
-from user_itr.features.backbones.base import Backbone, hash_files
+from user_itr.features.backbones.base import Backbone, hash_files, hash_state
 
 
 class TimmBackbone(Backbone):
@@ -54,7 +53,9 @@ class TimmBackbone(Backbone):
         if path:
             _load_weights(self.model, Path(path).expanduser())
         self.name = f"timm:{source}"
-        self.weights_hash = hash_files([Path(path).expanduser()]) if path else _hash(self.model)
+        self.weights_hash = (
+            hash_files([Path(path).expanduser()]) if path else hash_state(self.model)
+        )
 
         data = resolve_model_data_config(self.model)
         _, self.height, self.breadth = (int(side) for side in data["input_size"])
@@ -110,12 +111,3 @@ def _load_weights(model: Any, path: Path) -> None:
             f"{path}: weights do not fit the model ({len(missing)} missing, {len(wrong)} "
             f"unexpected, first {(missing + wrong)[0]}); give the file of the same timm model."
         )
-
-
-def _hash(model: torch.nn.Module) -> str:
-    """SHA-256 over names, dtypes, shapes and bytes of the weights, in the order of the names."""
-    digest = hashlib.sha256()
-    for key, value in sorted(model.state_dict().items()):
-        digest.update(f"{key} {value.dtype} {tuple(value.shape)}\n".encode())
-        digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
-    return digest.hexdigest()

@@ -1,0 +1,178 @@
+"""What one run does on the dev split, kept in its folder as `dev.npz`; and ensembles of runs."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from zipfile import BadZipFile
+
+import numpy as np
+
+from user_itr.ablation.files import replace_file
+from user_itr.data.captions import CaptionedImages
+from user_itr.errors import DataError
+from user_itr.evaluation.bootstrap import HitsByImage, hits_by_image
+from user_itr.evaluation.cross_modal import cross_modal_ranks
+from user_itr.evaluation.metrics import DEFAULT_KS, recall_at_k
+from user_itr.model.embedder import load
+from user_itr.model.split_embeddings import embed_split
+from user_itr.training.preparation import Progress
+
+FORMAT_VERSION = 1
+FILE = "dev.npz"
+METRICS = (*(f"{way} R@{k}" for way in ("i2t", "t2i") for k in DEFAULT_KS), "rsum")
+"""Names of the figures of a measurement, in the order of `Measurement.figures`."""
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One model on the dev split.
+
+    Args:
+        i2t_ranks: (N',) int64, one an image that has captions.
+        t2i_ranks: (M,) int64, one a caption.
+        caption_image: (M,) int64, the image of each caption.
+        split_key: `split_key` of the split.
+        minutes: of training.
+        parameters: number of trained ones.
+        epoch: of the best checkpoint, from 1; None for an ensemble.
+    """
+
+    i2t_ranks: np.ndarray
+    t2i_ranks: np.ndarray
+    caption_image: np.ndarray
+    split_key: str
+    minutes: float
+    parameters: int
+    epoch: int | None
+
+    @cached_property
+    def figures(self) -> dict[str, float]:
+        """Each of `METRICS`, in percent; rsum is their sum."""
+        recalls = [recall_at_k(r, k) for r in (self.i2t_ranks, self.t2i_ranks) for k in DEFAULT_KS]
+        return dict(zip(METRICS, [*recalls, sum(recalls)], strict=True))
+
+    @cached_property
+    def hits(self) -> HitsByImage:
+        """For `paired_bootstrap`."""
+        return hits_by_image(self.i2t_ranks, self.t2i_ranks, self.caption_image, DEFAULT_KS)
+
+
+def split_key(split: CaptionedImages) -> str:
+    """SHA-256 of image ids and captions: equal for measurements that can be compared."""
+    parts = [split.image_ids, split.captions, split.caption_image.tolist()]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def measure_run(run: Path, minutes: float, progress: Progress) -> None:
+    """Embed the dev split with a run's best checkpoint, in float32, and write `dev.npz`.
+
+    Args:
+        run: the run's folder.
+        minutes: of its training.
+        progress: opens a display, for features that are extracted first.
+
+    Raises:
+        UserItrError: if the checkpoint, the split or its features cannot be read.
+    """
+    embedder = load(run)
+    embedded = embed_split(embedder, embedder.model.settings.data.dev_split, progress)
+    caption_image = embedded.split.caption_image
+    ranks = cross_modal_ranks(embedded.images, embedded.captions, caption_image)
+    trained = sum(p.numel() for p in embedder.encoder.parameters() if p.requires_grad)
+    content = io.BytesIO()
+    np.savez(
+        content,
+        format_version=FORMAT_VERSION,
+        i2t_ranks=ranks.i2t,
+        t2i_ranks=ranks.t2i,
+        caption_image=caption_image,
+        split_key=split_key(embedded.split),
+        minutes=minutes,
+        parameters=trained,
+        epoch=int(str(embedder.model.metrics["epoch"])),
+        images=embedded.images,
+        captions=embedded.captions,
+    )
+    replace_file(run / FILE, content.getvalue())
+
+
+def read_measurement(run: Path) -> Measurement:
+    """Read a run's `dev.npz`, without its embeddings.
+
+    Raises:
+        DataError: if it is damaged or of another format.
+    """
+    names = ("i2t_ranks", "t2i_ranks", "caption_image", "split_key")
+    values = _read(run, (*names, "minutes", "parameters", "epoch"))
+    return Measurement(
+        values["i2t_ranks"],
+        values["t2i_ranks"],
+        values["caption_image"],
+        split_key=str(values["split_key"]),
+        minutes=float(values["minutes"]),
+        parameters=int(values["parameters"]),
+        epoch=int(values["epoch"]),
+    )
+
+
+def read_embeddings(run: Path) -> tuple[np.ndarray, np.ndarray]:
+    """The embeddings of a run's `dev.npz`: images (N, D) and captions (M, D), float32, unit-norm.
+
+    Raises:
+        DataError: if it is damaged or of another format.
+    """
+    values = _read(run, ["images", "captions"])
+    return values["images"], values["captions"]
+
+
+def measure_ensemble(runs: Sequence[Path]) -> Measurement:
+    """Rank by the mean similarity of several runs, all measured on the same split.
+
+    Embeddings side by side, each divided by sqrt(n), have that mean as their dot product.
+
+    Args:
+        runs: n folders with `dev.npz`; the widths of their embeddings may differ.
+
+    Raises:
+        DataError: if a file is damaged, or the runs were measured on different splits.
+    """
+    members = [read_measurement(run) for run in runs]
+    if len({member.split_key for member in members}) > 1:
+        raise DataError(f"{runs[0]} and {runs[1]}: were measured on different dev splits.")
+    sides = zip(*(read_embeddings(run) for run in runs), strict=True)
+    images, captions = (np.concatenate(side, axis=1) / math.sqrt(len(runs)) for side in sides)
+    first = members[0]
+    ranks = cross_modal_ranks(images, captions, first.caption_image)
+    return Measurement(
+        ranks.i2t,
+        ranks.t2i,
+        first.caption_image,
+        first.split_key,
+        minutes=sum(member.minutes for member in members),
+        parameters=sum(member.parameters for member in members),
+        epoch=None,
+    )
+
+
+def _read(run: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
+    file = run / FILE
+    try:
+        with np.load(file, allow_pickle=False) as stored:
+            version = int(stored["format_version"])
+            if version == FORMAT_VERSION:
+                return {name: stored[name] for name in names}
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
+        raise DataError(
+            f"{file}: is damaged ({error}); remove it, and the same command measures the run again."
+        ) from None
+    raise DataError(
+        f"{file}: has format version {version}, this release reads {FORMAT_VERSION}; remove it, "
+        "and the same command measures the run again."
+    )

@@ -1,0 +1,89 @@
+"""From the name of a guide to the guide."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import re
+from pathlib import Path
+
+from user_itr.errors import FeatureError
+from user_itr.features.backbones.base import Backbone
+from user_itr.features.backbones.efficientnet_lite import INPUT_SIZES
+
+GUIDES_FOLDER = "guides"
+POOLED = "pooled:"
+OPEN_FAMILIES = (
+    "timm:NAME",
+    "pooled:BACKBONE",
+    "transformers:PATH_OR_NAME",
+    "open_clip:MODEL@PRETRAINED_OR_FILE",
+)
+
+
+def guide_names() -> tuple[str, ...]:
+    """The names that `create_guide` takes; upper-case words stand for the caller's own."""
+    return (*INPUT_SIZES, *OPEN_FAMILIES)
+
+
+def pooled_backbone(spec: str) -> str | None:
+    """The backbone whose regions a guide averages, or None for an encoder of its own.
+
+    Where that is the backbone of the regions at hand, `pooled_embedding` of those regions is the
+    guide, and no second network is needed.
+    """
+    if spec.startswith(POOLED):
+        return spec.removeprefix(POOLED)
+    return spec if spec in INPUT_SIZES or spec.startswith("timm:") else None
+
+
+def create_guide(spec: str) -> Backbone:
+    """Build the guide that `spec` names: a frozen encoder with one region, the whole image.
+
+    Args:
+        spec: a backbone "efficientnet-lite0" (or 1, 2), "timm:NAME" or "pooled:BACKBONE" for the
+            mean of its regions; "transformers:PATH_OR_NAME" or "open_clip:MODEL@PRETRAINED" for
+            the model's own image embedding.
+
+    Raises:
+        FeatureError: if there is no such guide, or its weights cannot be loaded.
+        MissingExtraError: if it needs a package that is not installed.
+    """
+    backbone = pooled_backbone(spec)
+    if backbone is not None:
+        from user_itr.features.guides.pooled import PooledGuide
+
+        return PooledGuide(backbone, spec)
+    family, colon, rest = spec.partition(":")
+    if family == "transformers" and colon:
+        from user_itr.features.guides.transformers_embedding import TransformersEmbedding
+
+        return TransformersEmbedding(rest)
+    if family == "open_clip" and colon:
+        from user_itr.features.guides.open_clip_embedding import OpenClipEmbedding
+
+        return OpenClipEmbedding(rest)
+    raise FeatureError(
+        f"guide {spec!r} is unknown{_suggestion(spec)}; choose one of {', '.join(guide_names())}."
+    )
+
+
+def guide_folder(store: Path, spec: str) -> Path:
+    """Where a region store keeps the embeddings of a guide: STORE/guides/SLUG.
+
+    The slug is the spec, safe for file names; a spec that it cannot hold whole gets a hash too.
+    """
+    slug = re.sub(r"[^\w.-]+", "-", spec)
+    if len(slug) > 48:
+        slug = f"{slug[:16]}--{slug[-30:]}"
+    if slug != spec:
+        slug = f"{slug.strip('-.')}-{hashlib.sha256(spec.encode()).hexdigest()[:8]}"
+    return store / GUIDES_FOLDER / slug
+
+
+def _suggestion(spec: str) -> str:
+    if Path(spec).is_dir() or "/" in spec:
+        return f" (did you mean 'transformers:{spec}'?)"
+    families = [family.partition(":")[0] + ":" for family in OPEN_FAMILIES]
+    close = difflib.get_close_matches(spec.lower(), [*INPUT_SIZES, *families], n=1)
+    return f" (did you mean {close[0]!r}?)" if close else ""

@@ -1,0 +1,106 @@
+"""Embedding a split of a captioned set with a trained model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from pydantic import JsonValue
+
+from user_itr.data.captions import CaptionedImages
+from user_itr.data.readers import load_captions
+from user_itr.errors import ConfigError, FeatureError
+from user_itr.features.regions import Regions, open_guides, open_regions
+from user_itr.features.store import FeatureStore
+from user_itr.model.embedder import Embedder
+
+
+@dataclass(frozen=True)
+class SplitEmbeddings:
+    """Both sides of a split.
+
+    Args:
+        split: its captioned images, N images and M captions.
+        images: (N, D) float32, unit-norm.
+        captions: (M, D) float32, unit-norm.
+    """
+
+    split: CaptionedImages
+    images: np.ndarray
+    captions: np.ndarray
+
+
+def embed_split(
+    embedder: Embedder,
+    split: str,
+    progress: Callable[[str], AbstractContextManager[Callable[[int, int], None]]],
+    *,
+    data: Path | None = None,
+    format: str = "auto",
+    images: Path | None = None,
+    features: Path | None = None,
+) -> SplitEmbeddings:
+    """Embed a split in float32, each image and each caption once.
+
+    Args:
+        embedder: the trained model.
+        split: name of the split.
+        progress: opens a display of a title, for the extraction of missing features.
+        data: captioned set; the one of the training by default, with its format and image folder.
+        format: reader of `data`.
+        images: image folder of the set.
+        features: feature store; by default that of the training where it holds the split's images,
+            and one in the cache folder elsewhere.
+
+    Raises:
+        ConfigError: if neither `data` nor the model's settings name a captioned set.
+        DataError: if the set cannot be read.
+        FeatureError: if its features are not of the kind that the model was trained on.
+    """
+    settings = embedder.model.settings
+    same_set = data is None
+    path = settings.data.path if data is None else data
+    if path is None:
+        raise ConfigError("the checkpoint names no captioned set; give --data PATH.")
+    captioned = load_captions(
+        path,
+        split,
+        format=settings.data.format if same_set else format,
+        images=images or (settings.data.images if same_set else None),
+    )
+    backbone = str(embedder.model.features["backbone"])
+    store = features
+    trained_on = settings.features.store if same_set else None
+    # A store given for training serves where it has this split's images as well.
+    if store is None and trained_on and FeatureStore.open(trained_on).holds(captioned.image_ids):
+        store = trained_on
+    with progress("extracting features") as advance:
+        [regions] = open_regions([captioned], backbone, path, store, advance)
+    _require_kind(path, regions, embedder.model.features)
+    guides = None
+    if embedder.needs_guides:
+        wanted = embedder.model.guide
+        assert wanted is not None
+        with progress("extracting guide embeddings") as advance:
+            [opened] = open_guides(
+                [captioned], str(wanted["backbone"]), path, store, advance, [regions]
+            )
+        _require_kind(path, opened, wanted)
+        guides = opened.array[opened.rows, 0]
+    return SplitEmbeddings(
+        captioned,
+        embedder.encode_regions(regions.array, regions.rows, guides=guides),
+        embedder.encode_text(captioned.captions),
+    )
+
+
+def _require_kind(path: Path, features: Regions, kind: dict[str, JsonValue]) -> None:
+    differing = [name for name, value in features.identity.items() if value != kind[name]]
+    if differing:
+        raise FeatureError(
+            f"{path}: its features are not of the kind that the model was trained on "
+            f"({', '.join(differing)} differ); extract them again with {kind['backbone']}."
+        )
