@@ -278,3 +278,22 @@ def test_an_accelerator_that_is_not_there(scan_set: Path, tmp_path: Path) -> Non
         )
         with pytest.raises(ConfigError, match=r"training\.accelerator = 'abacus': .*invalid"):
             start(settings, tmp_path / precision)
+
+
+def test_a_run_that_stands_still_is_told(scan_set: Path, tmp_path: Path) -> None:
+    """All images at one point and all captions opposite: UTO has no gradient at all."""
+    trainer = start(tiny_settings(scan_set, "optimizer.weight_decay=0"), tmp_path / "run")
+    model = trainer.step.model
+    for encoder in (model, trainer.step.contrast.encoder):
+        with torch.no_grad():
+            for linear, value in (
+                (encoder.image.projection.linear, 1.0),
+                (encoder.image.projection.output, 0.0),
+                (encoder.text.linear, -1.0),
+            ):
+                linear.weight.zero_()
+                linear.bias.fill_(value)
+    with pytest.raises(ConfigError, match=r"exactly 0 for 20 steps.*another training\.seed"):
+        trainer.fit()
+    assert trainer.place.optimizer_steps == 19
+    assert (tmp_path / "run" / "run.json").is_file()

@@ -36,6 +36,9 @@ from user_itr.training.schedule import rate_factor
 from user_itr.training.state import random_state, set_random_state
 from user_itr.training.step import TrainingStep
 
+STILL_STEPS = 20
+"""So many steps in a row without any gradient end a run."""
+
 
 class Reporter(Protocol):
     """What a run tells while it goes on."""
@@ -108,6 +111,7 @@ class Trainer:
         )
         self._wrapped, self._wrapped_optimizer = self.fabric.setup(self.step, self.optimizer)
         self._stop = False
+        self._still_steps = 0
         self._saved_at = time.monotonic()
 
     def state(self) -> dict[str, Any]:
@@ -237,6 +241,7 @@ class Trainer:
                 )
                 if norm is not None and self.settings.training.precision != "16-mixed":
                     self._require_finite("gradient", norm)  # float16's scaler skips such a step
+                    self._require_movement(norm)
                 self._wrapped_optimizer.step()
                 self._wrapped_optimizer.zero_grad()
                 self.scheduler.step()
@@ -260,6 +265,15 @@ class Trainer:
                 f"the {name} is {number} in epoch {self.place.epoch + 1}, batch "
                 f"{self.place.batch + 1}: training diverged; start a new run with an "
                 f"optimizer.rate below {self.settings.optimizer.rate}."
+            )
+
+    def _require_movement(self, norm: Tensor) -> None:
+        """Stop a run that stands still, as UTO does while no positive pair scores above 0."""
+        self._still_steps = 0 if float(norm) else self._still_steps + 1
+        if self._still_steps == STILL_STEPS:
+            raise ConfigError(
+                f"the gradient has been exactly 0 for {STILL_STEPS} steps, so training stands "
+                "still (no pair scores above 0); start a new run with another training.seed."
             )
 
     def _report(self, number: int, count: int, losses: dict[str, Tensor]) -> None:
