@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from user_itr.data.captions import CaptionedImages
 from user_itr.model.tokenizer import TokenizedCaptions
 from user_itr.training.batches import BUCKET, Batch, BatchSource, CaptionAugmentation
+from user_itr.training.views import StoredRegions
 
 NO_CHANGE = CaptionAugmentation(0.0, mask_id=3, vocabulary=9)
 FIRST_ID = 1000
@@ -52,8 +53,7 @@ def source(counts: list[int], *, states: bool = False, **options: object) -> Bat
     assert isinstance(augmentation, CaptionAugmentation)
     return BatchSource(
         images,
-        regions,
-        rows,
+        StoredRegions(regions, rows),
         captions,
         augmentation,
         states=token_states if states else None,

@@ -52,6 +52,15 @@ class FeatureSettings(_Frozen):
         default=0.0, ge=0, le=1, description="exponent of whitening: 0 plain PCA, 1 equal variances"
     )
 
+    mirror: bool = Field(
+        default=False, description="train on mirror images too; they get a store of their own"
+    )
+    crop: float = Field(
+        default=1.0,
+        gt=0,
+        le=1,
+        description="in training, pool a random window that keeps this share of the grid's sides",
+    )
     guide: str | None = Field(
         default=None,
         description="frozen image encoder whose global embedding guides CGE: "
@@ -62,6 +71,17 @@ class FeatureSettings(_Frozen):
         ge=1,
         description="project guide embeddings to this width by PCA, fitted on the train split",
     )
+
+    @model_validator(mode="after")
+    def _window_of_a_grid(self) -> FeatureSettings:
+        if self.crop < 1 and self.grid is None:
+            raise ValueError("features.crop needs features.grid; give both, or leave out crop")
+        return self
+
+    @property
+    def augmented(self) -> bool:
+        """Whether training sees other views than the stored one."""
+        return self.mirror or self.crop < 1
 
     @property
     def compact(self) -> bool:

@@ -61,16 +61,27 @@ class Compactor(nn.Module):
         else:
             self.projection = torch.empty(0)
 
-    def pool(self, regions: Tensor) -> Tensor:
-        """Average-pool the grid: (B, K, d) to (B, grid * grid, d)."""
-        if self.grid is None or self.grid == self.side:
+    def pool(self, regions: Tensor, window: tuple[slice, slice] | None = None) -> Tensor:
+        """Average-pool the grid, or a window of it: (B, K, d) to (B, grid * grid, d)."""
+        if self.grid is None or (self.grid == self.side and window is None):
             return regions
         maps = regions.transpose(1, 2).reshape(len(regions), -1, self.side, self.side)
+        if window is not None:
+            maps = maps[:, :, window[0], window[1]]
         return F.adaptive_avg_pool2d(maps, self.grid).flatten(2).transpose(1, 2)
 
-    def forward(self, regions: Tensor) -> Tensor:
-        """Make raw features (B, K, d) compact: (B, K', d') float32."""
-        pooled = self.pool(regions.float())
+    def forward(self, regions: Tensor, window: tuple[slice, slice] | None = None) -> Tensor:
+        """Make raw features compact.
+
+        Args:
+            regions: (B, K, d).
+            window: rows and columns of the grid to pool; the whole grid by default. It needs
+                `grid`.
+
+        Returns:
+            (B, K', d') float32.
+        """
+        pooled = self.pool(regions.float(), window)
         return (pooled - self.mean) @ self.projection if self.projection.numel() else pooled
 
     @torch.no_grad()

@@ -17,6 +17,7 @@ from torch import Tensor
 from user_itr.data.captions import CaptionedImages
 from user_itr.model.tokenizer import TokenizedCaptions
 from user_itr.training.augmentation import augment_words
+from user_itr.training.views import RegionSource
 
 BUCKET = 128
 """Captions of a batch are sorted by length and padded in groups of about this many."""
@@ -72,8 +73,7 @@ class BatchSource:
 
     Args:
         images: the split.
-        regions: (rows, K, d) float16 or float32 features, memory map allowed.
-        rows: (N,) int64, each image's row in `regions`.
+        regions: gives regions of its images.
         captions: the split's tokenized captions.
         augmentation: of captions.
         states: (total, W) cached token states, laid out as `captions.ids`; None for token ids.
@@ -86,8 +86,7 @@ class BatchSource:
     def __init__(
         self,
         images: CaptionedImages,
-        regions: np.ndarray,
-        rows: np.ndarray,
+        regions: RegionSource,
         captions: TokenizedCaptions,
         augmentation: CaptionAugmentation,
         *,
@@ -98,7 +97,6 @@ class BatchSource:
         seed: int = 0,
     ) -> None:
         self.regions = regions
-        self.rows = rows
         self.captions = captions
         self.augmentation = augmentation
         self.states = states
@@ -145,9 +143,8 @@ class BatchSource:
         captions, caption_image = captions[by_length], caption_image[by_length]
         groups = np.array_split(captions, max(1, round(len(captions) / BUCKET)))
         tokens, masks = zip(*(self._tokens(group, rng) for group in groups), strict=True)
-        features = torch.from_numpy(np.asarray(self.regions[self.rows[images]], dtype=np.float32))
         return Batch(
-            features,
+            self.regions(images, rng),
             torch.from_numpy(images.astype(np.int64)),
             tokens,
             masks,

@@ -18,12 +18,14 @@ from user_itr.data.captions import CaptionedImages
 from user_itr.data.readers import load_captions
 from user_itr.errors import ConfigError, FeatureError
 from user_itr.features.compact import fit_compactor
+from user_itr.features.mirrored import open_mirrored
 from user_itr.features.regions import Regions, cache_folder, open_guides, open_regions
 from user_itr.model.building import BIGRU, build_dual_encoder
 from user_itr.model.checkpoint import TrainedModel, compact_width
 from user_itr.model.tokenizer import CaptionTokenizer, TokenizedCaptions
 from user_itr.training.batches import BatchSource, CaptionAugmentation
 from user_itr.training.token_states import cached_token_states
+from user_itr.training.views import RandomViews, RegionSource, StoredRegions
 
 Progress = Callable[[str], AbstractContextManager[Callable[[int, int], None]]]
 """Opens a progress display of a title; the function inside takes (done, total)."""
@@ -35,7 +37,8 @@ class Split:
 
     Args:
         images: its captioned images.
-        regions: (rows, K, d) features, compact where the settings say so.
+        regions: (rows, K, d) features, compact where the settings say so; raw where batches take
+            random views of them.
         rows: (N,) int64, each image's row in `regions`.
         captions: its tokenized captions.
         states: cached token states, or None.
@@ -118,12 +121,15 @@ def prepare(
             f"{settings.data.path}: its features are not of the backbone, the preprocessing or the "
             "shape that the run began with; put them back, or start a new run."
         )
-    train = _split(model, train_images, train_raw, progress)
+    augmented = settings.features.augmented
+    train = _split(model, train_images, train_raw, progress, compact=not augmented)
     dev = _split(model, dev_images, dev_raw, progress)
+    regions: RegionSource = StoredRegions(train.regions, train.rows)
+    if augmented:
+        regions = _random_views(settings, train_images, train_raw.regions, model, progress)
     batches = BatchSource(
         train.images,
-        train.regions,
-        train.rows,
+        regions,
         train.captions,
         CaptionAugmentation(
             settings.model.text.mask_probability,
@@ -212,9 +218,33 @@ def _guides(
         )
 
 
-def _split(model: TrainedModel, images: CaptionedImages, raw: Raw, progress: Progress) -> Split:
+def _random_views(
+    settings: Settings,
+    images: CaptionedImages,
+    regions: Regions,
+    model: TrainedModel,
+    progress: Progress,
+) -> RandomViews:
+    features = settings.features
+    assert settings.data.path is not None
+    views = [regions]
+    if features.mirror:
+        with progress("extracting features of mirror images") as advance:
+            views.append(
+                open_mirrored(images, regions, settings.data.path, features.store, advance)
+            )
+    return RandomViews(views, model.compactor, features.crop)
+
+
+def _split(
+    model: TrainedModel,
+    images: CaptionedImages,
+    raw: Raw,
+    progress: Progress,
+    compact: bool = True,
+) -> Split:
     regions, rows = raw.regions.array, raw.regions.rows
-    if model.compactor is not None:
+    if compact and model.compactor is not None:
         regions = model.compactor.apply_to(regions, rows)
         rows = np.arange(len(images), dtype=np.int64)
     guides = None
