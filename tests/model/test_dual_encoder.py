@@ -3,10 +3,14 @@ from __future__ import annotations
 import torch
 from tiny_transformers import VOCABULARY, tiny_transformer
 
+from user_itr.config.loading import load_settings
 from user_itr.config.settings import ModelSettings
 from user_itr.model.building import build_dual_encoder, rebuild_dual_encoder
 from user_itr.model.dual_encoder import DualEncoder
+from user_itr.model.pooling import GeneralizedPooling, MeanPooling
+from user_itr.model.projection import LinearProjection, RegionProjection
 from user_itr.model.token_encoders import BiGRUTokens, TransformerTokens
+from user_itr.objective.building import build_objective
 
 
 def settings(**text: object) -> ModelSettings:
@@ -78,3 +82,31 @@ def test_rebuilding_needs_no_pretrained_weights() -> None:
         again.load_state_dict(model.state_dict())
         for a, b in zip(model(*inputs()), again(*inputs()), strict=True):
             assert torch.equal(a, b)
+
+
+def test_baselines_are_presets() -> None:
+    """VSE++ and VSE-infinity: which modules their settings give, and which objective."""
+    plus = load_settings("flickr8k-vse++")
+    model = build_dual_encoder(plus.model, 6, VOCABULARY)
+    assert isinstance(model.image.projection, LinearProjection)
+    assert isinstance(model.image.pooling, MeanPooling)
+    assert isinstance(model.text.tokens, BiGRUTokens)
+    assert isinstance(model.text.pooling, MeanPooling)
+
+    infinity = load_settings("flickr8k-vse-infinity")
+    model = build_dual_encoder(infinity.model, 6, VOCABULARY)
+    assert isinstance(model.image.projection, RegionProjection)
+    assert isinstance(model.image.pooling, GeneralizedPooling)
+    assert isinstance(model.text.tokens, TransformerTokens)
+    assert isinstance(model.text.pooling, GeneralizedPooling)
+
+    for preset in (plus, infinity):
+        assert preset.model.image.enhancement == "none"
+        assert preset.objective.kind == "triplet"
+        assert preset.objective.negatives == "hardest"
+        assert not build_objective(preset.objective).uses_momentum
+    user = load_settings("flickr8k")
+    same = {"backbone", "grid", "width", "mirror", "crop"}
+    assert user.features.model_dump(include=same) == infinity.features.model_dump(include=same)
+    assert user.model.text == infinity.model.text
+    assert user.training == infinity.training

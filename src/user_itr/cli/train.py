@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 def train_command(
     preset: str | None = typer.Option(
-        None, "--preset", help="Name of a preset: flickr8k, flickr30k, coco, demo."
+        None,
+        "--preset",
+        help="flickr8k, flickr8k-vse-infinity, flickr8k-vse++, flickr30k, coco or demo.",
     ),
     config: Path | None = typer.Option(None, "--config", help="YAML file with settings."),
     data: Path | None = typer.Option(None, "--data", help="Captioned set (data.path)."),
