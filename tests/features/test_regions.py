@@ -130,6 +130,35 @@ def test_guides_lie_beside_the_regions_and_are_extracted_once(
     np.testing.assert_array_equal(again[0].array, guides[1].array)
 
 
+def test_a_store_may_hold_more_than_the_splits_at_hand(tmp_path: Path, siglip: str) -> None:
+    """As a store of a whole corpus does in training: the guides then lie in the cache folder."""
+    folder, store = tmp_path / "images", tmp_path / "store"
+    train, dev, test = (
+        split_of(folder, split, colours)
+        for split, colours in (("train", ["red", "blue"]), ("dev", ["green"]), ("test", ["white"]))
+    )
+    open_regions([train, dev, test], BACKBONE, tmp_path, store)
+    network = create_guide(siglip)
+    for splits in ([train, dev], [test]):
+        raw = open_regions(splits, BACKBONE, tmp_path, store)
+        for split, guide in zip(
+            splits, open_guides(splits, siglip, tmp_path, store, None, raw), strict=True
+        ):
+            pixels = np.stack([network.load(path) for path in split.image_paths or ()])
+            np.testing.assert_array_equal(
+                guide.array[guide.rows], network.encode(pixels).half().numpy()
+            )
+            apart = default_store(tmp_path, split.split, f"guide-{siglip}")
+            assert FeatureStore.open(apart).manifest.image_ids == split.image_ids
+    assert not guide_folder(store, siglip).exists()
+
+    everything = [train, dev, test]
+    raw = open_regions(everything, BACKBONE, tmp_path, store)
+    open_guides(everything, siglip, tmp_path, store, None, raw)
+    beside = FeatureStore.open(guide_folder(store, siglip))
+    assert beside.holds(("red.png", "green.png", "white.png"))
+
+
 def test_the_backbones_own_mean_needs_no_images(tmp_path: Path) -> None:
     split = split_of(tmp_path / "images", "train", ["red", "blue"])
     raw = open_regions([split], BACKBONE, tmp_path)

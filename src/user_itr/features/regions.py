@@ -16,7 +16,8 @@ from user_itr.data.captions import CaptionedImages
 from user_itr.errors import FeatureError
 from user_itr.features.backbones.registry import create_backbone
 from user_itr.features.extraction import extract_features
-from user_itr.features.guides.storage import open_guide
+from user_itr.features.guides.registry import create_guide
+from user_itr.features.guides.storage import can_extract_guide, open_guide
 from user_itr.features.store import MANIFEST_FILE, FeatureStore
 
 PRECOMPUTED = "precomputed"
@@ -107,7 +108,9 @@ def open_guides(
 ) -> list[Regions]:
     """Open a guide's embeddings of some splits, extracting those that are not there yet.
 
-    They lie beside the regions (see `guide_folder`), one row an image of the region store.
+    They lie beside the regions (see `guide_folder`), one row an image of the region store. Where
+    that store holds images of other splits too, whose files are not known here, each split gets a
+    store of its own in the cache folder.
 
     Args:
         splits: N captioned splits.
@@ -121,10 +124,10 @@ def open_guides(
         N guides: raw embeddings, not of unit norm.
 
     Raises:
-        FeatureError: if a split's features came as a file, the images of the region store are not
-            all known from the splits, or the guide beside it was made of other images.
+        FeatureError: if a split's features came as a file, or the guide beside its regions was made
+            of other images.
     """
-    folders = []
+    folders: list[Path] = []
     images: dict[Path, dict[str, Path]] = {}
     for split, features in zip(splits, regions, strict=True):
         backbone = str(features.identity["backbone"])
@@ -136,14 +139,31 @@ def open_guides(
         folders.append(store or default_store(data, split.split, backbone))
         pairs = zip(split.image_ids, split.image_paths, strict=True)
         images.setdefault(folders[-1], {}).update(pairs)
-    opened = {
-        folder: open_guide(FeatureStore.open(folder), guide, paths, progress)
+    beside = {
+        folder: open_guide(region_store, guide, paths, progress)
         for folder, paths in images.items()
+        if can_extract_guide(region_store := FeatureStore.open(folder), guide, paths)
     }
     return [
-        _rows(opened[folder], split.image_ids)
+        _rows(
+            beside[folder] if folder in beside else _guide_apart(split, guide, data, progress),
+            split.image_ids,
+        )
         for split, folder in zip(splits, folders, strict=True)
     ]
+
+
+def _guide_apart(
+    split: CaptionedImages,
+    guide: str,
+    data: Path,
+    progress: Callable[[int, int], None] | None,
+) -> FeatureStore:
+    folder = default_store(data, split.split, f"guide-{guide}")
+    if not (folder / MANIFEST_FILE).exists():
+        pairs = zip(split.image_ids, split.image_paths or (), strict=True)
+        extract_features(list(pairs), create_guide(guide), folder, progress=progress)
+    return FeatureStore.open(folder)
 
 
 def _open(images: CaptionedImages, backbone: str, store: Path) -> Regions:

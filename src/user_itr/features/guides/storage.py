@@ -56,6 +56,15 @@ def open_guide(
     return opened
 
 
+def can_extract_guide(store: FeatureStore, guide: str, images: Mapping[str, Path]) -> bool:
+    """Whether `open_guide` can have the guide: it is there, or all that it is made of is known."""
+    return (
+        pooled_backbone(guide) == store.manifest.backbone
+        or (guide_folder(store.path, guide) / MANIFEST_FILE).exists()
+        or images.keys() >= set(store.manifest.image_ids)
+    )
+
+
 def extract_guide(
     store: FeatureStore,
     guide: str,
