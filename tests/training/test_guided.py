@@ -174,3 +174,13 @@ def test_a_guided_run_resumes_to_the_same_end(towers: tuple[str, str], tmp_path:
 def test_a_guide_is_asked_for() -> None:
     with pytest.raises(ConfigError, match=r"features\.guide names no frozen image encoder"):
         load_settings(None, ["model.image.enhancement=clip"])
+
+
+def test_a_wrong_guide_is_told_before_anything_is_extracted(tmp_path: Path) -> None:
+    data = write_picture_set(tmp_path / "data")
+    settings = guided_settings(
+        data, tmp_path / "store", "efficientnet-lite0", "lite2", "model.image.enhancement=clip"
+    )
+    with pytest.raises(FeatureError, match=r"guide 'lite2' is unknown.*efficientnet-lite2"):
+        prepare(settings, silent)
+    assert not (tmp_path / "store").exists()

@@ -18,6 +18,7 @@ from user_itr.data.captions import CaptionedImages
 from user_itr.data.readers import load_captions
 from user_itr.errors import ConfigError, FeatureError
 from user_itr.features.compact import fit_compactor
+from user_itr.features.guides.registry import require_guide_name
 from user_itr.features.mirrored import open_mirrored
 from user_itr.features.regions import Regions, cache_folder, open_guides, open_regions
 from user_itr.model.building import BIGRU, build_dual_encoder
@@ -102,7 +103,9 @@ def prepare(
         raise ConfigError("data.path is not set; give the captioned set with --data PATH.")
     train_images = _captions(settings, settings.data.train_split)
     dev_images = _captions(settings, settings.data.dev_split)
-    # The tokenizer comes before the features: a wrong encoder's name shows at once, not in an hour.
+    # Before the features: a wrong name of guide or text encoder shows at once, not in an hour.
+    if settings.model.image.clip_guided and settings.features.guide is not None:
+        require_guide_name(settings.features.guide)
     tokenizer = _new_tokenizer(settings, train_images) if resumed is None else resumed.tokenizer
     raw = _regions(settings, [train_images, dev_images], progress)
     guides = _guides(settings, [train_images, dev_images], raw, progress)

@@ -49,23 +49,33 @@ def create_guide(spec: str) -> Backbone:
         FeatureError: if there is no such guide, or its weights cannot be loaded.
         MissingExtraError: if it needs a package that is not installed.
     """
+    require_guide_name(spec)
     backbone = pooled_backbone(spec)
     if backbone is not None:
         from user_itr.features.guides.pooled import PooledGuide
 
         return PooledGuide(backbone, spec)
-    family, colon, rest = spec.partition(":")
-    if family == "transformers" and colon:
+    family, _, rest = spec.partition(":")
+    if family == "transformers":
         from user_itr.features.guides.transformers_embedding import TransformersEmbedding
 
         return TransformersEmbedding(rest)
-    if family == "open_clip" and colon:
-        from user_itr.features.guides.open_clip_embedding import OpenClipEmbedding
+    from user_itr.features.guides.open_clip_embedding import OpenClipEmbedding
 
-        return OpenClipEmbedding(rest)
-    raise FeatureError(
-        f"guide {spec!r} is unknown{_suggestion(spec)}; choose one of {', '.join(guide_names())}."
-    )
+    return OpenClipEmbedding(rest)
+
+
+def require_guide_name(spec: str) -> None:
+    """Make sure that `spec` is of a kind that `create_guide` knows, without loading anything.
+
+    Raises:
+        FeatureError: if it is not.
+    """
+    if pooled_backbone(spec) is None and not spec.startswith(("transformers:", "open_clip:")):
+        raise FeatureError(
+            f"guide {spec!r} is unknown{_suggestion(spec)}; choose one of "
+            f"{', '.join(guide_names())}."
+        )
 
 
 def guide_folder(store: Path, spec: str) -> Path:
