@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import math
+import platform
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +26,7 @@ from user_itr import load
 from user_itr.errors import ConfigError
 from user_itr.evaluation.metrics import evaluate_embeddings
 from user_itr.training.evaluation import evaluate_split
-from user_itr.training.fabric import default_loggers
+from user_itr.training.fabric import default_loggers, fast_precision
 from user_itr.training.interruption import Interrupted
 from user_itr.training.preparation import prepare
 from user_itr.training.run_folder import RunFolder
@@ -84,6 +85,24 @@ def test_precisions(scan_set: Path, tmp_path: Path, precision: str, dtype: torch
     assert {p.dtype for p in trainer.step.parameters()} == {torch.float32}
     scale = trainer.state()["precision"].get("scale")
     assert (scale is not None and scale >= 1) == (precision == "16-mixed")
+
+
+def test_automatic_precision_is_one_that_the_processor_computes(
+    scan_set: Path, tmp_path: Path
+) -> None:
+    settings = tiny_settings(
+        scan_set, "training.precision=auto", "training.accelerator=cpu", "training.epochs=1"
+    )
+    trainer = start(settings, tmp_path / "run")
+    flags = Path("/proc/cpuinfo")
+    if platform.machine() == "x86_64" and flags.is_file():
+        words = flags.read_text().split()
+        assert trainer.fabric.strategy.precision.precision == (
+            "bf16-mixed" if "avx512bw" in words else "32-true"
+        )
+    trainer.fit()
+    assert resume(tmp_path / "run").settings.training.precision == "auto"
+    assert fast_precision("mps") == "32-true"
 
 
 def test_evaluation_is_that_of_the_embeddings(scan_set: Path, tmp_path: Path) -> None:

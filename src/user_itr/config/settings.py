@@ -245,7 +245,10 @@ class TrainingSettings(_Frozen):
         description="captions that share one pass of an image; an epoch shows every caption once",
     )
     accumulate: int = Field(default=1, ge=1, description="batches an optimizer step")
-    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
+    precision: Literal["32-true", "bf16-mixed", "16-mixed", "auto"] = Field(
+        default="32-true",
+        description="auto is bf16-mixed where the device multiplies bfloat16, and 32-true elsewhere",
+    )
     accelerator: str = "auto"
     seed: int = Field(default=0, ge=0)
     patience: int | None = Field(

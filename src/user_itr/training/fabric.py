@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
+import torch
 from lightning.fabric import Fabric
 from lightning.fabric.loggers.csv_logs import CSVLogger
 from lightning.fabric.loggers.logger import Logger
@@ -24,10 +26,14 @@ def create_fabric(training: TrainingSettings, loggers: list[Logger]) -> Fabric:
         ConfigError: if the accelerator is unknown or not there.
     """
     try:
-        if training.precision == "32-true":
-            return Fabric(accelerator=training.accelerator, devices=1, loggers=loggers)
-        device = Fabric(accelerator=training.accelerator, devices=1).device.type
-        precision = MixedPrecision(training.precision, device)
+        plain = Fabric(accelerator=training.accelerator, devices=1, loggers=loggers)
+        device = plain.device.type
+        name = training.precision
+        if name == "auto":
+            name = fast_precision(device)
+        if name == "32-true":
+            return plain
+        precision = MixedPrecision(name, device)
         return Fabric(
             accelerator=training.accelerator, devices=1, plugins=[precision], loggers=loggers
         )
@@ -37,6 +43,25 @@ def create_fabric(training: TrainingSettings, loggers: list[Logger]) -> Fabric:
             f"training.accelerator = {training.accelerator!r}: cannot be used ({reason}); "
             'give "cpu", or leave it out to take the best there is.'
         ) from error
+
+
+def fast_precision(device: str) -> Literal["bf16-mixed", "32-true"]:
+    """bf16-mixed where the device multiplies bfloat16 itself, else 32-true.
+
+    A processor without AVX-512 emulates bfloat16 in torch, many times slower than float32.
+
+    Args:
+        device: type of a torch device.
+    """
+    if device == "cuda":
+        native = torch.cuda.is_bf16_supported(including_emulation=False)
+    elif device == "cpu":
+        native = torch.backends.mkldnn.is_available() and bool(
+            torch.ops.mkldnn._is_mkldnn_bf16_supported()
+        )
+    else:
+        native = False
+    return "bf16-mixed" if native else "32-true"
 
 
 def default_loggers(run: Path) -> list[Logger]:
