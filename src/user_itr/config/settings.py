@@ -247,7 +247,7 @@ class TrainingSettings(_Frozen):
     accumulate: int = Field(default=1, ge=1, description="batches an optimizer step")
     precision: Literal["32-true", "bf16-mixed", "16-mixed", "auto"] = Field(
         default="32-true",
-        description="auto is bf16-mixed where the device multiplies bfloat16, and 32-true elsewhere",
+        description="auto is bf16-mixed where the device multiplies bfloat16, else 32-true",
     )
     accelerator: str = "auto"
     seed: int = Field(default=0, ge=0)
