@@ -56,9 +56,8 @@ def fast_precision(device: str) -> Literal["bf16-mixed", "32-true"]:
     if device == "cuda":
         native = torch.cuda.is_bf16_supported(including_emulation=False)
     elif device == "cpu":
-        native = torch.backends.mkldnn.is_available() and bool(
-            torch.ops.mkldnn._is_mkldnn_bf16_supported()
-        )
+        available = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+        native = available and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
     else:
         native = False
     return "bf16-mixed" if native else "32-true"
