@@ -54,3 +54,15 @@ def test_a_subset_keeps_what_belongs_to_its_images():
 def test_what_does_not_fit_is_refused(ids, caption_image, more, message):
     with pytest.raises(DataError, match=rf"toy \(train\): .*{message}"):
         make(ids, caption_image, **more)
+
+
+@pytest.mark.parametrize(
+    ("ids", "message"),
+    [
+        ({"caption_ids": (1, 2, 3)}, "caption_ids has 3 entries for 2 captions"),
+        ({"coco_ids": (1,)}, "coco_ids has 1 entries for 2 images"),
+    ],
+)
+def test_ids_that_do_not_fit_are_an_error(ids, message):
+    with pytest.raises(DataError, match=message):
+        CaptionedImages("set", "test", ("a", "b"), ("A.", "B."), np.array([0, 1]), **ids)

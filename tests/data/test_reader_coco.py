@@ -36,6 +36,8 @@ def test_reads_the_distributed_layout(tmp_path, put_images):
     assert train.image_ids == ("t2.jpg", "t1.jpg")
     assert train.captions == ("A cat.", "A dog.", "A brown dog.")
     np.testing.assert_array_equal(train.caption_image, [0, 1, 1])
+    assert train.coco_ids == (22, 11)
+    assert train.caption_ids == (1, 0, 2)
     dev = load_captions(tmp_path / "annotations", "dev")
     assert dev.split == "val"
     assert dev.image_paths == (tmp_path / "val2014/v1.jpg",)

@@ -58,6 +58,33 @@ def test_coco_paths_are_part_of_the_id(tmp_path, put_images):
     assert train.image_paths == tuple(tmp_path / "pictures" / name for name in train.image_ids)
 
 
+def test_ids_of_captions_and_images(tmp_path, put_images):
+    """Ids are kept by the side of what was kept; one that is missing leaves the set without."""
+    put_images(tmp_path / "images", ["a.jpg", "b.jpg"])
+
+    def sentences(image, *numbered):
+        image["sentences"] = [{"raw": raw, "sentid": number} for number, raw in numbered]
+        return image
+
+    first = sentences(entry("a.jpg", "test", cocoid=391895), (7, "A dog."), (9, ""), (8, "A cat."))
+    second = sentences(entry("b.jpg", "test", cocoid=60623), (3, "A boat."))
+    write(tmp_path, first, second)
+    test, _ = read_captions(tmp_path, "test")
+    assert test.caption_ids == (7, 8, 3)
+    assert test.coco_ids == (391895, 60623)
+    cut = test.subset([1, 0])
+    assert cut.caption_ids == (3, 7, 8)
+    assert cut.coco_ids == (60623, 391895)
+
+    del second["cocoid"]
+    first["sentences"][0]["sentid"] = "7"
+    write(tmp_path, first, second)
+    test, _ = read_captions(tmp_path, "test")
+    assert test.caption_ids is None
+    assert test.coco_ids is None
+    assert test.subset([0]).caption_ids is None
+
+
 def test_images_beside_the_file_are_found(tmp_path, put_images):
     (tmp_path / "images").mkdir()
     put_images(tmp_path / "val2014", ["1.jpg"])

@@ -24,6 +24,9 @@ class CaptionedImages:
         image_paths: N image files, where the set has images.
         feature_file: a `.npy` of region features (rows, K, d), where the set came precomputed.
         feature_rows: (N,) int64, the row of `feature_file` that holds each image.
+        caption_ids: M whole numbers, the captions' ids in their source (annotation id of MSCOCO,
+            `sentid` of a Karpathy JSON), where it gives every caption one.
+        coco_ids: N whole numbers, the images' ids in MSCOCO, where the source gives them all.
 
     Raises:
         DataError: if the lengths disagree, an id is repeated, or a caption points at no image.
@@ -37,6 +40,8 @@ class CaptionedImages:
     image_paths: tuple[Path, ...] | None = None
     feature_file: Path | None = None
     feature_rows: np.ndarray | None = None
+    caption_ids: tuple[int, ...] | None = None
+    coco_ids: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
         where = f"{self.name} ({self.split})"
@@ -53,11 +58,17 @@ class CaptionedImages:
         for field, entries in (
             ("image_paths", self.image_paths),
             ("feature_rows", self.feature_rows),
+            ("coco_ids", self.coco_ids),
         ):
             if entries is not None and len(entries) != len(self.image_ids):
                 raise DataError(
                     f"{where}: {field} has {len(entries)} entries for {len(self.image_ids)} images."
                 )
+        if self.caption_ids is not None and len(self.caption_ids) != len(self.captions):
+            raise DataError(
+                f"{where}: caption_ids has {len(self.caption_ids)} entries for "
+                f"{len(self.captions)} captions."
+            )
 
     def __len__(self) -> int:
         return len(self.image_ids)
@@ -75,6 +86,7 @@ class CaptionedImages:
         kept = [by_image[row] for row in rows]
         caption_rows = np.concatenate(kept) if kept else np.empty(0, np.int64)
         paths, feature_rows = self.image_paths, self.feature_rows
+        caption_ids, coco_ids = self.caption_ids, self.coco_ids
         return CaptionedImages(
             name=self.name,
             split=self.split,
@@ -84,4 +96,8 @@ class CaptionedImages:
             image_paths=None if paths is None else tuple(paths[row] for row in rows),
             feature_file=self.feature_file,
             feature_rows=None if feature_rows is None else feature_rows[rows],
+            caption_ids=(
+                None if caption_ids is None else tuple(caption_ids[row] for row in caption_rows)
+            ),
+            coco_ids=None if coco_ids is None else tuple(coco_ids[row] for row in rows),
         )

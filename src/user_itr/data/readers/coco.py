@@ -83,7 +83,7 @@ def _add_images(
         elif number in ids:
             problems.append(Problem(file, where, f"id {number} is there already; keep one."))
         else:
-            ids[number] = builder.add_image(name, file, where)
+            ids[number] = builder.add_image(name, file, where, coco_id=number)
     return ids
 
 
@@ -109,7 +109,7 @@ def _add_captions(
             seen.add(number)
         image_id = ids[image]
         if image_id is not None:
-            builder.add_caption(image_id, _get(entry, "caption"), file, where)
+            builder.add_caption(image_id, _get(entry, "caption"), file, where, number)
 
 
 def _get(entry: Any, key: str) -> Any:

@@ -1,6 +1,7 @@
 """Karpathy JSON: `dataset_flickr8k.json`, `dataset_flickr30k.json`, `dataset_coco.json`.
 
-`images[]` holds `filename`, `filepath` (COCO only), `split` and `sentences[].raw`. Images of the
+`images[]` holds `filename`, `filepath` and `cocoid` (COCO only), `split`, and `sentences[]` with
+`raw` and `sentid`; in COCO's file a `sentid` is the annotation id of MSCOCO. Images of the
 split "restval" (COCO) train, as everybody in the field counts them.
 """
 
@@ -78,7 +79,7 @@ def _add(builder: SetBuilder, entry: Any, file: Path, where: str, problems: list
     if name is None:
         problems.append(Problem(file, where, "has no `filename`; name the image file."))
         return
-    image_id = builder.add_image(name, file, where)
+    image_id = builder.add_image(name, file, where, coco_id=entry.get("cocoid"))
     if image_id is None:
         return
     sentences = entry.get("sentences")
@@ -86,8 +87,12 @@ def _add(builder: SetBuilder, entry: Any, file: Path, where: str, problems: list
         problems.append(Problem(file, where, "`sentences` is no list; give a list of {raw: ...}."))
         return
     for number, sentence in enumerate(sentences):
-        raw = sentence.get("raw") if isinstance(sentence, dict) else None
-        builder.add_caption(image_id, raw, file, f"{where}.sentences[{number}]")
+        raw, caption_id = (
+            (sentence.get("raw"), sentence.get("sentid"))
+            if isinstance(sentence, dict)
+            else (None, None)
+        )
+        builder.add_caption(image_id, raw, file, f"{where}.sentences[{number}]", caption_id)
 
 
 def _split(entry: Any) -> str | None:

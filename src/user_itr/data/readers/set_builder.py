@@ -33,13 +33,23 @@ class SetBuilder:
         self._problems = problems
         self._paths: dict[str, Path] = {}
         self._captions: dict[str, list[str]] = {}
+        self._caption_ids: dict[str, list[object]] = {}
+        self._coco_ids: dict[str, object] = {}
         self._places: dict[str, tuple[Path, str]] = {}
         self._missing: dict[str, Problem] = {}
 
     def __contains__(self, image_id: str) -> bool:
         return image_id in self._paths
 
-    def add_image(self, name: str, file: Path, where: str, *, again: bool = False) -> str | None:
+    def add_image(
+        self,
+        name: str,
+        file: Path,
+        where: str,
+        *,
+        again: bool = False,
+        coco_id: object = None,
+    ) -> str | None:
         """Add an image by its name in the images folder.
 
         Args:
@@ -47,6 +57,7 @@ class SetBuilder:
             file: the file that lists it.
             where: the place in that file.
             again: whether an image may be listed more than once.
+            coco_id: its number in MSCOCO, where the file gives one.
 
         Returns:
             The image id, or None where the image is left out.
@@ -72,9 +83,13 @@ class SetBuilder:
             return None
         self._paths[image_id] = path
         self._captions[image_id] = []
+        self._caption_ids[image_id] = []
+        self._coco_ids[image_id] = coco_id
         return image_id
 
-    def add_caption(self, image_id: str, caption: object, file: Path, where: str) -> None:
+    def add_caption(
+        self, image_id: str, caption: object, file: Path, where: str, caption_id: object = None
+    ) -> None:
         """Add a caption of an image that is in the set; runs of white space become one space."""
         text = clean_caption(caption)
         if isinstance(text, Rejected):
@@ -82,6 +97,7 @@ class SetBuilder:
             self._problems.append(Problem(file, where, message))
         else:
             self._captions[image_id].append(text)
+            self._caption_ids[image_id].append(caption_id)
 
     def build(self) -> CaptionedImages:
         """The set. Images that got no caption are reported and left out.
@@ -110,7 +126,15 @@ class SetBuilder:
             captions=tuple(text for image_id in kept for text in self._captions[image_id]),
             caption_image=np.repeat(np.arange(len(kept), dtype=np.int64), counts),
             image_paths=tuple(self._paths[image_id] for image_id in kept),
+            caption_ids=_whole_numbers([one for name in kept for one in self._caption_ids[name]]),
+            coco_ids=_whole_numbers([self._coco_ids[image_id] for image_id in kept]),
         )
+
+
+def _whole_numbers(found: list[object]) -> tuple[int, ...] | None:
+    """The ids, or None unless every one is there and is a whole number."""
+    numbers = tuple(one for one in found if isinstance(one, int) and not isinstance(one, bool))
+    return numbers if len(numbers) == len(found) else None
 
 
 class Rejected(str):
