@@ -1,0 +1,155 @@
+"""Metrics that look at every positive of a query: mAP@R, R-Precision and nDCG.
+
+Recall at K asks for one right candidate; where a query has many, it says nothing about the others.
+With R positives, placed p_1 < ... < p_R in the complete ranking of a query,
+
+    mAP@R        1/R  sum over i with p_i <= R of i / p_i
+    R-Precision  1/R  #{i: p_i <= R}
+    nDCG         sum_i 1 / log2(1 + p_i)  /  sum_{i <= R} 1 / log2(1 + i)
+
+Sources: Musgrave, Belongie and Lim, "A Metric Learning Reality Check", ECCV 2020 (mAP@R);
+Buckley and Voorhees, "Retrieval System Evaluation", 2005 (R-Precision); Järvelin and Kekäläinen,
+"Cumulated Gain-Based Evaluation of IR Techniques", TOIS 2002 (nDCG, here with gains of 0 and 1).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from user_itr.errors import ConfigError, DataError
+from user_itr.evaluation.ranks import PositiveRanks, TieRule
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Where the positives stand, query by query; queries without a positive are left out.
+
+    Args:
+        queries: (Q',) int64, rows of the queries, ascending.
+        counts: (Q',) int64, R of each, 1 or more.
+        places: (P,) int64 from 1, those of a query together and ascending.
+    """
+
+    queries: np.ndarray
+    counts: np.ndarray
+    places: np.ndarray
+
+    @classmethod
+    def of(cls, ranks: PositiveRanks, ties: TieRule = "pessimistic") -> Placement:
+        """Sort the places of each query's positives.
+
+        Args:
+            ranks: of all positives.
+            ties: "pessimistic" or "optimistic": whether wrong candidates of a positive's score
+                stand before it. An expected place is no place, and has no precision.
+
+        Raises:
+            ConfigError: if `ties` is another rule.
+            DataError: if no query has a positive.
+        """
+        if ties not in ("pessimistic", "optimistic"):
+            raise ConfigError(
+                f"ties is {ties!r}; precision over all positives takes pessimistic or optimistic."
+            )
+        counts = ranks.relevance.counts
+        queries = np.flatnonzero(counts)
+        if len(queries) == 0:
+            raise DataError("no query has a positive; there is nothing to average.")
+        places = ranks.ranks(ties)
+        order = np.lexsort((places, ranks.relevance.owners))
+        return cls(queries, counts[queries], places[order])
+
+    @property
+    def owners(self) -> np.ndarray:
+        """(P,) int64, which of `queries`, counted from 0, each place belongs to."""
+        return np.repeat(np.arange(len(self.queries)), self.counts)
+
+    @property
+    def order(self) -> np.ndarray:
+        """(P,) int64 from 1: i of p_i, each place's number among those of its query."""
+        starts = np.cumsum(self.counts) - self.counts
+        return np.arange(1, len(self.places) + 1) - np.repeat(starts, self.counts)
+
+    def sums(self, values: np.ndarray) -> np.ndarray:
+        """(P,) values of the positives -> (Q',) float64 sums over each query."""
+        sums: np.ndarray = np.bincount(self.owners, values, minlength=len(self.queries))
+        return sums
+
+
+def average_precision_at_r(placement: Placement) -> np.ndarray:
+    """AP@R of each query in [0, 1]: (Q',) float64."""
+    inside = placement.places <= np.repeat(placement.counts, placement.counts)
+    precisions: np.ndarray = inside * placement.order / placement.places
+    mean: np.ndarray = placement.sums(precisions) / placement.counts
+    return mean
+
+
+def r_precision(placement: Placement) -> np.ndarray:
+    """Share of positives among the first R of each query in [0, 1]: (Q',) float64."""
+    inside = placement.places <= np.repeat(placement.counts, placement.counts)
+    share: np.ndarray = placement.sums(inside) / placement.counts
+    return share
+
+
+def ndcg(placement: Placement, k: int | None = None) -> np.ndarray:
+    """Normalised discounted cumulated gain of each query in [0, 1]: (Q',) float64.
+
+    Args:
+        placement: of the positives.
+        k: only places up to k gain anything, in the ideal ranking too; all places by default.
+
+    Raises:
+        ConfigError: if `k` is below 1.
+    """
+    if k is not None and k < 1:
+        raise ConfigError(f"k is {k}; nDCG is cut at place 1 or later.")
+    depth = np.inf if k is None else k
+    order = placement.order
+    gained = placement.sums((placement.places <= depth) / np.log2(1 + placement.places))
+    most = placement.sums((order <= depth) / np.log2(1 + order))
+    share: np.ndarray = gained / most
+    return share
+
+
+@dataclass(frozen=True, slots=True)
+class PrecisionMetrics:
+    """Means over the queries of one direction, in percent.
+
+    Args:
+        map_at_r: mean of AP@R.
+        r_precision: mean R-Precision.
+        ndcg: mean nDCG over the complete ranking.
+        queries: number of queries that have a positive.
+        positives: of all these queries together.
+    """
+
+    map_at_r: float
+    r_precision: float
+    ndcg: float
+    queries: int
+    positives: int
+
+    @classmethod
+    def from_ranks(cls, ranks: PositiveRanks, ties: TieRule = "pessimistic") -> PrecisionMetrics:
+        """Summarise the ranks of all positives; arguments and errors as for `Placement.of`."""
+        placement = Placement.of(ranks, ties)
+        return cls(
+            map_at_r=100 * float(average_precision_at_r(placement).mean()),
+            r_precision=100 * float(r_precision(placement).mean()),
+            ndcg=100 * float(ndcg(placement).mean()),
+            queries=len(placement.queries),
+            positives=len(placement.places),
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON: "mAP@R", "R-Precision", "nDCG" in percent, "queries", "positives"."""
+        return {
+            "mAP@R": self.map_at_r,
+            "R-Precision": self.r_precision,
+            "nDCG": self.ndcg,
+            "queries": self.queries,
+            "positives": self.positives,
+        }
