@@ -1,4 +1,4 @@
-"""Is one model better than another on these images? A paired bootstrap over images.
+"""The bootstrap over images: what is drawn, and whether one model is better than another.
 
 Two models answer the same queries, so their recalls are compared query by query. What is drawn
 with replacement is an image with all its captions: the captions of an image are no independent
@@ -13,13 +13,19 @@ section 4.2 (the +1 in a p-value counted over random draws).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from user_itr.errors import DataError
+from user_itr.evaluation.cross_modal import CrossModalRanks
+from user_itr.evaluation.metrics import DEFAULT_KS
+from user_itr.evaluation.ranks import TieRule
+
 RESAMPLES = 10_000
 _BLOCK = 500  # resamples at once: (500, N) counts, 4 MB for a thousand images
+_BLOCK_COUNTS = 5_000_000  # fewer where images are many: 40 MB
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +43,88 @@ class Difference:
     low: float
     high: float
     p_value: float
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """How the queries of one direction were answered.
+
+    Args:
+        image: (Q,) int64, the image that each query is drawn with: itself, or that of the caption.
+        rank: (Q,) int64 or float64, of the best positive.
+        hits: (Q,) float64 by K, K ascending: 1 where a positive is among the first K, or the
+            probability of that.
+    """
+
+    image: np.ndarray
+    rank: np.ndarray
+    hits: Mapping[int, np.ndarray]
+
+    @classmethod
+    def from_ranks(cls, rank: np.ndarray, image: np.ndarray, ks: Sequence[int]) -> Answers:
+        """From ranks alone: a query is a hit at K where its rank is at most K."""
+        return cls(image, rank, {k: (rank <= k).astype(np.float64) for k in sorted(set(ks))})
+
+
+@dataclass(frozen=True, slots=True)
+class CrossModalAnswers:
+    """How the queries of both directions were answered, at the same K.
+
+    Args:
+        i2t: images as queries.
+        t2i: captions as queries.
+    """
+
+    i2t: Answers
+    t2i: Answers
+
+    @classmethod
+    def of(
+        cls,
+        ranks: CrossModalRanks,
+        caption_image: np.ndarray,
+        ks: Sequence[int] = DEFAULT_KS,
+        ties: TieRule = "pessimistic",
+    ) -> CrossModalAnswers:
+        """From the ranks of both directions.
+
+        Args:
+            ranks: of all queries that have a positive.
+            caption_image: (M,) int, the image that each caption was written for.
+            ks: cut-offs.
+            ties: the rule for ranks and hits.
+        """
+        image_of = (ranks.i2t.queries, np.asarray(caption_image)[ranks.t2i.queries])
+        return cls(
+            *(
+                Answers(image, best.ranks(ties), {k: best.hits(k, ties) for k in sorted(set(ks))})
+                for best, image in zip((ranks.i2t, ranks.t2i), image_of, strict=True)
+            )
+        )
+
+    def by_image(self) -> HitsByImage:
+        """Hits summed by image, for images that have a query in either direction."""
+        found, rows = self.places()
+        columns = []
+        for answers, row in zip((self.i2t, self.t2i), rows, strict=True):
+            queries = np.bincount(row, minlength=found).astype(np.float64)
+            for hits in answers.hits.values():
+                columns.append((np.bincount(row, hits, minlength=found), queries))
+        hits, queries = (np.column_stack(side) for side in zip(*columns, strict=True))
+        return HitsByImage(hits, queries)
+
+    def places(self) -> tuple[int, tuple[np.ndarray, np.ndarray]]:
+        """The number of images that have a query, and the place of each query's image in them.
+
+        Raises:
+            DataError: if a direction has no query.
+        """
+        if min(len(self.i2t.image), len(self.t2i.image)) == 0:
+            raise DataError("a direction has no query with a positive; there is nothing to draw.")
+        both = np.append(self.i2t.image, self.t2i.image)
+        images, places = np.unique(both, return_inverse=True)
+        first = len(self.i2t.image)
+        return len(images), (places[:first], places[first:])
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +154,10 @@ def hits_by_image(
     described, image = np.unique(caption_image, return_inverse=True)
     if len(described) != len(i2t_ranks):
         raise ValueError(f"{len(i2t_ranks)} i2t ranks for {len(described)} images with captions")
-    captions = np.bincount(image)
-    hits: list[np.ndarray] = [(i2t_ranks <= k).astype(np.float64) for k in ks]
-    hits += [np.bincount(image, weights=t2i_ranks <= k) for k in ks]
-    queries = [np.ones(len(described)) for _ in ks] + [captions.astype(np.float64) for _ in ks]
-    return HitsByImage(np.column_stack(hits), np.column_stack(queries))
+    return CrossModalAnswers(
+        Answers.from_ranks(i2t_ranks, np.arange(len(described)), ks),
+        Answers.from_ranks(t2i_ranks, image, ks),
+    ).by_image()
 
 
 def paired_bootstrap(
@@ -105,14 +192,13 @@ def paired_bootstrap(
         raise ValueError("row and reference answer other queries; measure both on the same split")
     # Sums of whole numbers are exact, so that equal models differ by 0 and not by rounding.
     won = np.sum([one.hits for one in row], axis=0) - np.sum([r.hits for r in reference], axis=0)
-    images, columns = won.shape
-    random = np.random.default_rng(seed)
-    drawn = np.empty((resamples, columns + 1))
-    for start in range(0, resamples, _BLOCK):
-        size = min(_BLOCK, resamples - start)
-        places = random.integers(images, size=(size, images)) + images * np.arange(size)[:, None]
-        counts = np.bincount(places.ravel(), minlength=size * images).reshape(size, images)
-        drawn[start : start + size] = _differences(counts, won, queries, len(row))
+    images = len(won)
+    drawn = np.concatenate(
+        [
+            _differences(counts, won, queries, len(row))
+            for counts in resampled_counts(images, resamples, seed)
+        ]
+    )
     values = _differences(np.ones((1, images)), won, queries, len(row))[0]
     low, high = np.quantile(drawn, (0.025, 0.975), axis=0)
     below, above = (drawn <= 0).sum(axis=0), (drawn >= 0).sum(axis=0)
@@ -120,6 +206,22 @@ def paired_bootstrap(
     return tuple(
         Difference(*map(float, one)) for one in zip(values, low, high, p_values, strict=True)
     )
+
+
+def resampled_counts(images: int, resamples: int, seed: int) -> Iterator[np.ndarray]:
+    """How often each image is drawn in each resample: blocks of (B, images) int64.
+
+    Args:
+        images: N, at least 1; every resample draws N of them with replacement.
+        resamples: the sum of B over the blocks.
+        seed: of the draw.
+    """
+    random = np.random.default_rng(seed)
+    block = max(1, min(_BLOCK, _BLOCK_COUNTS // images))
+    for start in range(0, resamples, block):
+        size = min(block, resamples - start)
+        places = random.integers(images, size=(size, images)) + images * np.arange(size)[:, None]
+        yield np.bincount(places.ravel(), minlength=size * images).reshape(size, images)
 
 
 def _differences(

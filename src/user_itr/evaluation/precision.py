@@ -71,7 +71,8 @@ class Placement:
     def order(self) -> np.ndarray:
         """(P,) int64 from 1: i of p_i, each place's number among those of its query."""
         starts = np.cumsum(self.counts) - self.counts
-        return np.arange(1, len(self.places) + 1) - np.repeat(starts, self.counts)
+        numbers: np.ndarray = np.arange(1, len(self.places) + 1) - np.repeat(starts, self.counts)
+        return numbers
 
     def sums(self, values: np.ndarray) -> np.ndarray:
         """(P,) values of the positives -> (Q',) float64 sums over each query."""

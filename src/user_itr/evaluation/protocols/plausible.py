@@ -156,7 +156,7 @@ def plausible_match_metrics(
             "captions do not fit; give a row of labels an image and an image a caption."
         )
     labels = labels.astype(bool)
-    labelled: np.ndarray = labels.any(axis=1)
+    labelled = labels.sum(axis=1) > 0
     images, captions = np.flatnonzero(labelled), np.flatnonzero(labelled[caption_image])
     if len(captions) == 0:
         raise DataError("no image with a caption has a label; check the ids of the label file.")
