@@ -22,6 +22,7 @@ import torch
 from synthetic_scan import write_bert_base, write_scan_folder
 from user_itr import load
 from user_itr.config.loading import load_settings
+from user_itr.evaluation.embedding_scores import EmbeddingScores
 from user_itr.evaluation.folds import evaluate_folds, fold_size
 from user_itr.evaluation.metrics import CrossModalMetrics, evaluate_embeddings
 from user_itr.model.split_embeddings import embed_split
@@ -100,9 +101,10 @@ def evaluate(checkpoint: Path) -> None:
     seconds = time.perf_counter() - started
     images, captions = len(embedded.images), len(embedded.captions)
     print(f"embedding {images:,} images and {captions:,} captions: {seconds:.0f} s", flush=True)
-    sides = (embedded.images, embedded.captions, embedded.split.caption_image)
+    scores = EmbeddingScores(embedded.images, embedded.captions)
+    relevance = Relevance.from_caption_image(embedded.split.caption_image, images)
     started = time.perf_counter()
-    whole, folded = evaluate_embeddings(*sides), evaluate_folds(*sides, FOLDS)
+    whole, folded = evaluate_scores(scores, relevance), evaluate_folds(scores, relevance, FOLDS)
     seconds = time.perf_counter() - started
     print(
         f"ranking all, and {FOLDS} folds of {images // FOLDS:,}: {seconds:.1f} s; "

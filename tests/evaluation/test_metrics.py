@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -8,7 +10,6 @@ from hypothesis import strategies as st
 
 from user_itr.errors import ConfigError, DataError
 from user_itr.evaluation.metrics import (
-    RetrievalMetrics,
     evaluate_embeddings,
     mean_rank,
     median_rank,
@@ -106,6 +107,12 @@ def test_a_constant_model_scores_nothing(width):
     assert (found.i2t.median_rank, found.t2i.median_rank) == (196, 40)
     lucky = evaluate_embeddings(*args, ties="optimistic")
     assert (lucky.rsum, lucky.ties) == (600, "optimistic")
+    fair = evaluate_embeddings(*args, ties="expected")
+    assert fair.t2i.recall == pytest.approx({1: 100 / 40, 5: 500 / 40, 10: 1000 / 40})
+    miss = [math.comb(195, k) / math.comb(200, k) for k in (1, 5, 10)]
+    assert list(fair.i2t.recall.values()) == pytest.approx([100 * (1 - p) for p in miss])
+    assert fair.t2i.median_rank == pytest.approx(20.5)
+    assert fair.i2t.median_rank == pytest.approx(1 + 195 / 6)
 
 
 def test_perfect_model():
@@ -136,17 +143,16 @@ def test_bad_ks(ks):
     one = np.ones((1, 1))
     with pytest.raises(ConfigError, match="ks is"):
         evaluate_embeddings(one, one, np.array([0]), ks)
-    with pytest.raises(ConfigError, match="ks is"):
-        RetrievalMetrics.from_ranks(np.array([1]), 1, ks)
 
 
 @pytest.mark.parametrize(
     ("caption_image", "message"),
     [
-        ([0, 1], r"caption_image is int64, \(2,\), for 3 captions; give one int image row"),
+        ([0, 1], "3 captions are scored, and the ground truth is of 2 and 2"),
         ([0.0, 1.0, 1.0], "caption_image is float64"),
-        ([0, 2, 1], "captions, row 1: its positive, row 2, is outside the 2 images"),
-        ([0, 1, -1], "captions, row 2: its positive, row -1, is outside the 2 images"),
+        ([[0, 1, 1]], r"caption_image is int64 of shape \(1, 3\)"),
+        ([0, 2, 1], "pair 1: row 2 is outside the 2 images"),
+        ([0, 1, -1], "pair 2: row -1 is outside the 2 images"),
     ],
 )
 def test_bad_ground_truth(caption_image, message):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,7 +18,10 @@ from user_itr.data.captions import CaptionedImages
 from user_itr.errors import DataError
 from user_itr.evaluation.bootstrap import HitsByImage, hits_by_image
 from user_itr.evaluation.cross_modal import cross_modal_ranks
+from user_itr.evaluation.embedding_scores import EmbeddingScores
 from user_itr.evaluation.metrics import DEFAULT_KS, recall_at_k
+from user_itr.evaluation.relevance import Relevance
+from user_itr.evaluation.scores import mean_scores
 from user_itr.model.embedder import load
 from user_itr.model.split_embeddings import embed_split
 from user_itr.training.preparation import Progress
@@ -84,14 +86,16 @@ def measure_run(run: Path, minutes: float, progress: Progress) -> None:
     embedder = load(run)
     embedded = embed_split(embedder, embedder.model.settings.data.dev_split, progress)
     caption_image = embedded.split.caption_image
-    ranks = cross_modal_ranks(embedded.images, embedded.captions, caption_image)
+    scores = EmbeddingScores(embedded.images, embedded.captions)
+    relevance = Relevance.from_caption_image(caption_image, len(embedded.images))
+    ranks = cross_modal_ranks(scores, relevance)
     trained = sum(p.numel() for p in embedder.encoder.parameters() if p.requires_grad)
     content = io.BytesIO()
     np.savez(
         content,
         format_version=FORMAT_VERSION,
-        i2t_ranks=ranks.i2t,
-        t2i_ranks=ranks.t2i,
+        i2t_ranks=ranks.i2t.ranks(),
+        t2i_ranks=ranks.t2i.ranks(),
         caption_image=caption_image,
         split_key=split_key(embedded.split),
         minutes=minutes,
@@ -135,8 +139,6 @@ def read_embeddings(run: Path) -> tuple[np.ndarray, np.ndarray]:
 def measure_ensemble(runs: Sequence[Path]) -> Measurement:
     """Rank by the mean similarity of several runs, all measured on the same split.
 
-    Embeddings side by side, each divided by sqrt(n), have that mean as their dot product.
-
     Args:
         runs: n folders with `dev.npz`; the widths of their embeddings may differ.
 
@@ -146,13 +148,13 @@ def measure_ensemble(runs: Sequence[Path]) -> Measurement:
     members = [read_measurement(run) for run in runs]
     if len({member.split_key for member in members}) > 1:
         raise DataError(f"{runs[0]} and {runs[1]}: were measured on different dev splits.")
-    sides = zip(*(read_embeddings(run) for run in runs), strict=True)
-    images, captions = (np.concatenate(side, axis=1) / math.sqrt(len(runs)) for side in sides)
     first = members[0]
-    ranks = cross_modal_ranks(images, captions, first.caption_image)
+    scores = mean_scores([EmbeddingScores(*read_embeddings(run)) for run in runs])
+    relevance = Relevance.from_caption_image(first.caption_image, scores.shape[0])
+    ranks = cross_modal_ranks(scores, relevance)
     return Measurement(
-        ranks.i2t,
-        ranks.t2i,
+        ranks.i2t.ranks(),
+        ranks.t2i.ranks(),
         first.caption_image,
         first.split_key,
         minutes=sum(member.minutes for member in members),

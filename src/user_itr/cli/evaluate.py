@@ -85,8 +85,10 @@ def evaluate_checkpoint(
 ) -> Evaluation:
     """Embed a split with a checkpoint and rank it, whole and by folds, each image encoded once."""
     from user_itr.cli.progress import progress_of
+    from user_itr.evaluation.embedding_scores import EmbeddingScores
     from user_itr.evaluation.folds import evaluate_folds
-    from user_itr.evaluation.metrics import evaluate_embeddings
+    from user_itr.evaluation.metrics import evaluate_scores
+    from user_itr.evaluation.relevance import Relevance
     from user_itr.model.checkpoint import resolve_checkpoint
     from user_itr.model.embedder import load
     from user_itr.model.split_embeddings import embed_split
@@ -95,9 +97,10 @@ def evaluate_checkpoint(
     embedded = embed_split(
         embedder, split, progress_of, data=data, format=format, images=images, features=features
     )
-    sides = (embedded.images, embedded.captions, embedded.split.caption_image)
-    folded = None if folds is None else evaluate_folds(*sides, folds, cutoffs)
-    metrics = evaluate_embeddings(*sides, cutoffs)
+    scores = EmbeddingScores(embedded.images, embedded.captions)
+    relevance = Relevance.from_caption_image(embedded.split.caption_image, scores.shape[0])
+    folded = None if folds is None else evaluate_folds(scores, relevance, folds, cutoffs)
+    metrics = evaluate_scores(scores, relevance, cutoffs)
     extra: dict[str, object] = {
         "checkpoint": resolve_checkpoint(model).name,
         "fingerprint": embedder.fingerprint,

@@ -4,52 +4,32 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
-from user_itr.evaluation.ranks import Embeddings, TieRule, retrieval_ranks
+from user_itr.evaluation.ranks import BestRanks, best_ranks_both
+from user_itr.evaluation.relevance import Relevance
+from user_itr.evaluation.scores import Scores
 
 
 @dataclass(frozen=True, slots=True)
 class CrossModalRanks:
-    """Rank of the best-placed right candidate of every query, 1 is best.
+    """The best-placed right candidate of every query, both ways.
 
     Args:
-        i2t: (N',) int64, one an image that has captions, in the order of images.
-        t2i: (M,) int64, one a caption.
+        i2t: of images that have a right caption.
+        t2i: of captions that have a right image.
     """
 
-    i2t: np.ndarray
-    t2i: np.ndarray
+    i2t: BestRanks
+    t2i: BestRanks
 
 
-def cross_modal_ranks(
-    images: Embeddings,
-    captions: Embeddings,
-    caption_image: np.ndarray,
-    *,
-    ties: TieRule = "pessimistic",
-) -> CrossModalRanks:
-    """Rank both directions; an image without captions is no query and stays a candidate.
+def cross_modal_ranks(scores: Scores, relevance: Relevance) -> CrossModalRanks:
+    """Rank both directions in one pass; an item without a right one stays a candidate.
 
     Args:
-        images: (N, D), one row an image, any float type.
-        captions: (M, D), one row a caption.
-        caption_image: (M,) int, the row of `images` that each caption describes.
-        ties: see `retrieval_ranks`.
+        scores: (N, M), images in rows, captions in columns.
+        relevance: the captions that are right for each image.
 
     Raises:
-        DataError: if the embeddings cannot be scored, or `caption_image` does not fit them.
+        DataError: if scores and relevance are of other numbers of items.
     """
-    each = np.arange(len(captions) + 1, dtype=np.int64)
-    t2i = retrieval_ranks(
-        captions, images, (each, caption_image), ties=ties, sides=("captions", "images")
-    )
-    described, counts = np.unique(caption_image, return_counts=True)
-    i2t = retrieval_ranks(
-        images[described],
-        captions,
-        (np.append(0, np.cumsum(counts)), np.argsort(caption_image, kind="stable")),
-        ties=ties,
-        sides=("images", "captions"),
-    )
-    return CrossModalRanks(i2t, t2i)
+    return CrossModalRanks(*best_ranks_both(scores, relevance))

@@ -15,14 +15,10 @@ from typing import Any, Literal
 import numpy as np
 
 from user_itr.errors import ConfigError, DataError
-from user_itr.evaluation.metrics import (
-    DEFAULT_KS,
-    CrossModalMetrics,
-    as_caption_image,
-    evaluate_embeddings,
-    take_rows,
-)
-from user_itr.evaluation.ranks import Embeddings, TieRule
+from user_itr.evaluation.metrics import DEFAULT_KS, CrossModalMetrics, evaluate_scores
+from user_itr.evaluation.ranks import TieRule, check_relevance
+from user_itr.evaluation.relevance import Relevance
+from user_itr.evaluation.scores import Scores
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +64,8 @@ def fold_size(images: int, folds: int) -> int:
 
 
 def evaluate_folds(
-    images: Embeddings,
-    captions: Embeddings,
-    caption_image: np.ndarray,
+    scores: Scores,
+    relevance: Relevance,
     folds: int,
     ks: Sequence[int] = DEFAULT_KS,
     *,
@@ -78,37 +73,34 @@ def evaluate_folds(
 ) -> FoldedMetrics:
     """Metrics of each of some equal folds of the images, in their order, with their captions.
 
+    A caption belongs to the fold of every image it is right for, and to no fold if it has none.
+
     Args:
-        images: (N, D), one row an image.
-        captions: (M, D), one row a caption.
-        caption_image: (M,) int, the row of `images` that each caption describes, in any order.
+        scores: (N, M), images in rows, captions in columns.
+        relevance: the captions that are right for each image.
         folds: F, a divisor of N: 5 for MSCOCO's 5,000 test images.
-        ks: as for `evaluate_embeddings`.
-        ties: as for `evaluate_embeddings`.
+        ks: as for `evaluate_scores`.
+        ties: as for `evaluate_scores`.
 
     Raises:
         ConfigError: if `folds` does not divide N, or `ks` or `ties` has a bad value.
-        DataError: as for `evaluate_embeddings`; a row in the message counts within its fold.
+        DataError: if scores and relevance do not fit, or a fold has no pair.
     """
-    size = fold_size(len(images), folds)
-    caption_image = as_caption_image(caption_image, len(captions))
-    outside = (caption_image < 0) | (caption_image >= len(images))
-    if outside.any():
-        row = int(np.argmax(outside))
-        raise DataError(
-            f"captions, row {row}: its image, row {caption_image[row]}, is outside the "
-            f"{len(images)} images."
-        )
+    check_relevance(scores, relevance)
+    size = fold_size(relevance.queries, folds)
     found = []
-    for first in range(0, len(images), size):
-        inside = np.flatnonzero(caption_image // size == first // size)
+    for first in range(0, relevance.queries, size):
+        images = np.arange(first, first + size)
+        pairs = slice(relevance.offsets[first], relevance.offsets[first + size])
+        captions = np.unique(relevance.indices[pairs])
+        if len(captions) == 0:
+            raise DataError(
+                f"images {first} to {first + size - 1} have no captions, so their fold cannot be "
+                "evaluated; give fewer folds."
+            )
         found.append(
-            evaluate_embeddings(
-                images[first : first + size],
-                take_rows(captions, inside),
-                caption_image[inside] - first,
-                ks,
-                ties=ties,
+            evaluate_scores(
+                scores.take(images, captions), relevance.take(images, captions), ks, ties=ties
             )
         )
     return FoldedMetrics(tuple(found))

@@ -7,10 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 
 from user_itr.errors import ConfigError, DataError
-from user_itr.evaluation.ranks import Embeddings, TieRule, retrieval_ranks
+from user_itr.evaluation.cross_modal import CrossModalRanks, cross_modal_ranks
+from user_itr.evaluation.embedding_scores import Embeddings, EmbeddingScores
+from user_itr.evaluation.ranks import BestRanks, TieRule
+from user_itr.evaluation.relevance import Relevance
+from user_itr.evaluation.scores import Scores
 
 DEFAULT_KS = (1, 5, 10)
 """The cut-offs that the field reports, and over which the usual rsum is taken."""
@@ -37,7 +40,14 @@ def _some(ranks: np.ndarray) -> np.ndarray:
     return ranks
 
 
-def _cutoffs(ks: Sequence[int]) -> list[int]:
+def cutoffs(ks: Sequence[int], ranks: np.ndarray) -> list[int]:
+    """`ks` ascending, each once, once there are ranks to cut.
+
+    Raises:
+        DataError: if there are no ranks.
+        ConfigError: if `ks` is empty or holds a K below 1.
+    """
+    _some(ranks)
     if len(ks) == 0 or min(ks) < 1:
         raise ConfigError(f"ks is {list(ks)}; give at least one K, each 1 or more.")
     return sorted({int(k) for k in ks})
@@ -62,21 +72,27 @@ class RetrievalMetrics:
     candidates: int
 
     @classmethod
-    def from_ranks(
-        cls, ranks: np.ndarray, candidates: int, ks: Sequence[int] = DEFAULT_KS
+    def of(
+        cls, found: BestRanks, ks: Sequence[int] = DEFAULT_KS, ties: TieRule = "pessimistic"
     ) -> RetrievalMetrics:
-        """Summarise (Q,) int ranks among `candidates` candidates.
+        """Summarise the ranks of one direction.
+
+        Args:
+            found: of at least one query.
+            ks: cut-offs of recall.
+            ties: the rule by which ties are counted.
 
         Raises:
-            DataError: if there are no ranks.
-            ConfigError: if `ks` is empty or holds a K below 1.
+            DataError: if there is no query.
+            ConfigError: if `ks` is empty or holds a K below 1, or `ties` is no rule.
         """
+        ranks = found.ranks(ties)
         return cls(
-            recall={k: recall_at_k(ranks, k) for k in _cutoffs(ks)},
+            recall={k: 100.0 * float(np.mean(found.hits(k, ties))) for k in cutoffs(ks, ranks)},
             median_rank=median_rank(ranks),
             mean_rank=mean_rank(ranks),
             queries=len(ranks),
-            candidates=candidates,
+            candidates=found.candidates,
         )
 
     def to_dict(self) -> dict[str, float | int]:
@@ -104,6 +120,17 @@ class CrossModalMetrics:
     t2i: RetrievalMetrics
     ties: TieRule = "pessimistic"
 
+    @classmethod
+    def of(
+        cls,
+        found: CrossModalRanks,
+        ks: Sequence[int] = DEFAULT_KS,
+        ties: TieRule = "pessimistic",
+    ) -> CrossModalMetrics:
+        """Summarise the ranks of both directions; see `RetrievalMetrics.of`."""
+        each = (RetrievalMetrics.of(one, ks, ties) for one in (found.i2t, found.t2i))
+        return cls(*each, ties=ties)
+
     @property
     def rsum(self) -> float:
         """Sum of the recalls of both directions, in percent points: at most 600 for three K."""
@@ -119,6 +146,29 @@ class CrossModalMetrics:
         }
 
 
+def evaluate_scores(
+    scores: Scores,
+    relevance: Relevance,
+    ks: Sequence[int] = DEFAULT_KS,
+    *,
+    ties: TieRule = "pessimistic",
+) -> CrossModalMetrics:
+    """Metrics of both directions of any scores: embeddings, a similarity matrix, an ensemble.
+
+    Args:
+        scores: (N, M), images in rows, captions in columns.
+        relevance: the captions that are right for each image. An item without a right one is no
+            query and stays a candidate.
+        ks: cut-offs of recall, in any order.
+        ties: see `TieRule`.
+
+    Raises:
+        DataError: if scores and relevance do not fit, or there is no pair.
+        ConfigError: if `ks` or `ties` has a bad value.
+    """
+    return CrossModalMetrics.of(cross_modal_ranks(scores, relevance), ks, ties)
+
+
 def evaluate_embeddings(
     images: Embeddings,
     captions: Embeddings,
@@ -129,64 +179,18 @@ def evaluate_embeddings(
 ) -> CrossModalMetrics:
     """Metrics of both directions, for any number of captions an image, in any order.
 
-    An image without captions is no image-to-text query (it has no right answer) and stays a
-    text-to-image candidate.
-
     Args:
         images: (N, D), one row an image, any float type; unit rows make scores cosines.
         captions: (M, D), one row a caption.
         caption_image: (M,) int, the row of `images` that each caption describes.
         ks: cut-offs of recall, in any order.
-        ties: see `retrieval_ranks`.
-
-    Returns:
-        The metrics of both directions.
+        ties: see `TieRule`.
 
     Raises:
         DataError: if the embeddings cannot be scored (the message names side and row), or
             `caption_image` does not fit them.
         ConfigError: if `ks` or `ties` has a bad value.
     """
-    ks = _cutoffs(ks)
-    n_images, n_captions = len(images), len(captions)
-    caption_image = as_caption_image(caption_image, n_captions)
-    each = np.arange(n_captions + 1, dtype=np.int64)
-    t2i = retrieval_ranks(
-        captions, images, (each, caption_image), ties=ties, sides=("captions", "images")
-    )
-    counts = np.bincount(caption_image, minlength=n_images)
-    described = np.flatnonzero(counts)
-    i2t = retrieval_ranks(
-        images if len(described) == n_images else take_rows(images, described),
-        captions,
-        (np.append(0, np.cumsum(counts[described])), np.argsort(caption_image, kind="stable")),
-        ties=ties,
-        sides=("images", "captions"),
-    )
-    return CrossModalMetrics(
-        i2t=RetrievalMetrics.from_ranks(i2t, n_captions, ks),
-        t2i=RetrievalMetrics.from_ranks(t2i, n_images, ks),
-        ties=ties,
-    )
-
-
-def as_caption_image(values: np.ndarray, captions: int) -> np.ndarray:
-    """`values` as an array (captions,) of image rows.
-
-    Raises:
-        DataError: if it has another shape, or no integers.
-    """
-    rows = np.asarray(values)
-    if rows.shape != (captions,) or not np.issubdtype(rows.dtype, np.integer):
-        raise DataError(
-            f"caption_image is {rows.dtype}, {rows.shape}, for {captions} captions; "
-            "give one int image row a caption."
-        )
-    return rows
-
-
-def take_rows(values: Embeddings, rows: np.ndarray) -> Embeddings:
-    """Some rows (R,) int of (N, D) embeddings, on the device where they are: (R, D)."""
-    if isinstance(values, torch.Tensor):
-        return values[torch.from_numpy(rows).to(values.device)]
-    return np.take(values, rows, axis=0)
+    scores = EmbeddingScores(images, captions)
+    relevance = Relevance.from_caption_image(caption_image, len(images))
+    return evaluate_scores(scores, relevance, ks, ties=ties)

@@ -1,167 +1,261 @@
-"""The rank of the best-placed right candidate of every query, from embeddings, without sorting.
+"""The rank of the right candidates of every query, exact to the tie, without sorting.
 
-Scores are dot products taken in float64 and compared as float32. In float32 arithmetic, equal
-candidates get scores that differ in the last bit by their place in the matrix, so that ties, and
-with them the recall of a collapsed model, would hang on the block size and on the BLAS. Rounding
-a float64 product makes equal candidates tie, and keeps autocast and TF32 out of the result.
+A rank is one more than the number of wrong candidates that score higher, so it is counted. Scores
+are compared by their exact float64 values (see `scores`); how candidates that score the same as
+the right one are counted is a stated rule, never an accident of the order of a file.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 import torch
 
 from user_itr.errors import ConfigError, DataError
+from user_itr.evaluation.counting import Counts, count_ahead
+from user_itr.evaluation.relevance import Relevance
+from user_itr.evaluation.scores import Scores
 
-Embeddings: TypeAlias = "np.ndarray | torch.Tensor"
-"""(rows, D) of any float type: a NumPy array, a memory map, or a tensor on the CPU or a GPU."""
-
-TieRule = Literal["pessimistic", "optimistic"]
-"""Whether candidates that score as high as the positive stand before it."""
-
-BLOCK_BYTES = 64 * 2**20
-"""Memory for the scores of one block of queries, over which the default block is cut."""
-
-_BYTES_PER_SCORE = 8 + 4 + 1  # float64 product, its float32 rounding, the mask of those ahead
-_SQUARE_LIMIT = float(np.finfo(np.float32).max)  # squared norms below it: no score overflows
+TieRule: TypeAlias = Literal["pessimistic", "optimistic", "expected"]
+"""Where wrong candidates with the score of the best right one stand: before it, after it, or in a
+random order with it, over which the figures are averaged."""
 
 
-@torch.no_grad()
-def retrieval_ranks(
-    queries: Embeddings,
-    candidates: Embeddings,
-    positives: tuple[np.ndarray, np.ndarray],
-    *,
-    ties: TieRule = "pessimistic",
-    block: int | None = None,
-    sides: tuple[str, str] = ("queries", "candidates"),
-) -> np.ndarray:
-    """Rank of each query's best-ranked positive: 1 + the candidates, not positives, before it.
-
-    Memory: the candidates in float64, (C, D), and one block of scores, (block, C). The product
-    runs where the tensors are, on the CPU for arrays.
-
-    Args:
-        queries: (Q, D), any float type.
-        candidates: (C, D), any float type.
-        positives: which candidates are right for each query, as CSR: offsets (Q + 1,) int and
-            indices (P,) int in [0, C); those of query i are `indices[offsets[i]:offsets[i + 1]]`.
-        ties: "pessimistic" puts candidates with the positive's score before it, "optimistic"
-            after it. Other positives of the query count in neither.
-        block: queries scored at once; by default as many as fit `BLOCK_BYTES`.
-        sides: what queries and candidates are called in error messages.
-
-    Returns:
-        (Q,) int64, 1 is best.
-
-    Raises:
-        DataError: if a row holds NaN, infinity or values too large to score, the shapes or types
-            do not fit, a query has no positive, or a positive is outside the candidates.
-        ConfigError: if `ties` or `block` has a bad value.
-    """
+def check_ties(ties: str) -> None:
+    """Raise ConfigError if `ties` is no `TieRule`."""
     if ties not in get_args(TieRule):
         raise ConfigError(f"ties is {ties!r}; use one of {', '.join(get_args(TieRule))}.")
-    if block is not None and block < 1:
-        raise ConfigError(f"block is {block}; use at least 1 query a block.")
-    for values, side in zip((queries, candidates), sides, strict=True):
-        _check_matrix(values, side)
-    if queries.shape[1] != candidates.shape[1]:
-        raise DataError(
-            f"{sides[0]} are {queries.shape[1]} wide and {sides[1]} {candidates.shape[1]}; "
-            "embed both with the same model."
+
+
+@dataclass(frozen=True, slots=True)
+class BestRanks:
+    """The best-placed right candidate of every query that has one; all arrays are (Q',) int64.
+
+    Args:
+        queries: rows of the queries, ascending; a query without a right candidate is left out.
+        positive: row of the right candidate with the highest score, the lowest such row.
+        ahead: wrong candidates with a higher score.
+        tied: wrong candidates with the same score.
+        companions: further right candidates with the same score.
+        candidates: number of candidates that each query was ranked among.
+    """
+
+    queries: np.ndarray
+    positive: np.ndarray
+    ahead: np.ndarray
+    tied: np.ndarray
+    companions: np.ndarray
+    candidates: int
+
+    def ranks(self, ties: TieRule = "pessimistic") -> np.ndarray:
+        """Rank of the best right candidate, 1 is best; other right ones never stand before it.
+
+        Args:
+            ties: the rule. In a random order of t wrong and m right candidates the first right
+                one is expected at place 1 + t / (m + 1).
+
+        Returns:
+            (Q',) int64; float64 where `ties` is "expected".
+
+        Raises:
+            ConfigError: if `ties` is no rule.
+        """
+        check_ties(ties)
+        if ties == "expected":
+            return 1 + self.ahead + self.tied / (self.companions + 2)
+        return 1 + self.ahead + (self.tied if ties == "pessimistic" else 0)
+
+    def hits(self, k: int, ties: TieRule = "pessimistic") -> np.ndarray:
+        """Whether a right candidate is among the first K: (Q',) float64, 0 or 1.
+
+        With `ties` "expected" it is the probability over random orders of the tied: with
+        r = K - ahead places left for t wrong and m right ones, 1 - C(t, r) / C(t + m, r).
+
+        Raises:
+            ConfigError: if `ties` is no rule.
+        """
+        if ties != "expected":
+            return (self.ranks(ties) <= k).astype(np.float64)
+        places = np.clip(k - self.ahead, 0, self.tied + 1)  # more than the wrong ones always hit
+        wrong, right = self.tied.astype(np.float64), self.companions + 1.0
+        left = np.maximum(wrong - places, 0)
+        # C(t, r) / C(t + m, r) = (t! (t + m - r)!) / ((t - r)! (t + m)!)
+        terms = (wrong, left + right, left, wrong + right)
+        logs = [torch.lgamma(torch.from_numpy(term) + 1).numpy() for term in terms]
+        miss = np.exp(logs[0] + logs[1] - logs[2] - logs[3])
+        return np.where(places > wrong, 1.0, np.where(places == 0, 0.0, 1 - miss))
+
+    def take(self, kept: np.ndarray) -> BestRanks:
+        """Some of the queries, by a mask or by places in `queries`."""
+        columns = (self.queries, self.positive, self.ahead, self.tied, self.companions)
+        return BestRanks(*(column[kept] for column in columns), candidates=self.candidates)
+
+
+@dataclass(frozen=True, slots=True)
+class PositiveRanks:
+    """Every right candidate of every query, in the order of `relevance.indices`.
+
+    Args:
+        relevance: P pairs.
+        ahead: (P,) int64, wrong candidates of the query with a higher score.
+        tied: (P,) int64, wrong candidates with the same score.
+        scores: (P,) float64, exact.
+    """
+
+    relevance: Relevance
+    ahead: np.ndarray
+    tied: np.ndarray
+    scores: np.ndarray
+
+    def ranks(self, ties: Literal["pessimistic", "optimistic"] = "pessimistic") -> np.ndarray:
+        """Place in the whole ranking of the query, other right candidates counted: (P,) int64.
+
+        Right candidates of one score stand in the order of their rows.
+
+        Raises:
+            ConfigError: if `ties` is another rule; an expected place of each is no ranking.
+        """
+        if ties not in ("pessimistic", "optimistic"):
+            raise ConfigError(f"ties is {ties!r}; use pessimistic or optimistic here.")
+        owners, offsets = self.relevance.owners, self.relevance.offsets
+        order = np.lexsort((-self.scores, owners))  # stable: rows ascending within a score
+        place = np.empty(len(order), np.int64)
+        place[order] = np.arange(len(order)) - offsets[:-1][owners]
+        return 1 + self.ahead + place + (self.tied if ties == "pessimistic" else 0)
+
+    def best(self) -> BestRanks:
+        """The best right candidate of every query that has one."""
+        found = _best(self.scores, self.relevance)
+        at = found.place
+        return BestRanks(
+            found.queries,
+            self.relevance.indices[at],
+            self.ahead[at],
+            self.tied[at],
+            found.companions,
+            self.relevance.candidates,
         )
-    n_queries, n_candidates = len(queries), len(candidates)
-    offsets, indices = _check_positives(positives, n_queries, n_candidates, sides)
-    if block is None:
-        block = max(1, BLOCK_BYTES // (_BYTES_PER_SCORE * n_candidates))
-    block = min(block, n_queries)
-
-    tensors = [values for values in (candidates, queries) if isinstance(values, torch.Tensor)]
-    device = tensors[0].device if tensors else torch.device("cpu")
-    matrix = _scorable(candidates, 0, sides[1], device).T  # (D, C)
-    product = torch.empty(block, n_candidates, dtype=torch.float64, device=device)
-    rounded = torch.empty(block, n_candidates, dtype=torch.float32, device=device)
-    ranks = np.empty(n_queries, np.int64)
-    for start in range(0, n_queries, block):
-        stop = min(start + block, n_queries)
-        rows = _scorable(queries[start:stop], start, sides[0], device)
-        scores = rounded[: stop - start]  # (b, C)
-        scores.copy_(torch.mm(rows, matrix, out=product[: stop - start]))
-
-        bounds = offsets[start : stop + 1]
-        owner = torch.from_numpy(np.repeat(np.arange(stop - start), np.diff(bounds))).to(device)
-        column = torch.from_numpy(indices[bounds[0] : bounds[-1]]).to(device)
-        best = scores.new_full((stop - start,), -torch.inf)
-        best.scatter_reduce_(0, owner, scores[owner, column], "amax")
-        scores[owner, column] = -torch.inf  # positives are never before a positive
-        ahead = scores >= best[:, None] if ties == "pessimistic" else scores > best[:, None]
-        ranks[start:stop] = 1 + ahead.count_nonzero(dim=1).cpu().numpy()
-    return ranks
 
 
-def _check_matrix(values: Embeddings, side: str) -> None:
-    is_float = (
-        values.is_floating_point()
-        if isinstance(values, torch.Tensor)
-        else np.issubdtype(values.dtype, np.floating)
+@dataclass(frozen=True, slots=True)
+class _Best:
+    """The highest of a query's exact scores: `queries`, `place` among the pairs, `companions`
+    (each (Q',) int64), and `thresholds` (Q,) float64 with NaN for queries without a pair."""
+
+    queries: np.ndarray
+    place: np.ndarray
+    companions: np.ndarray
+    thresholds: np.ndarray
+
+
+def _best(scores: np.ndarray, relevance: Relevance) -> _Best:
+    queries = np.flatnonzero(relevance.counts)
+    thresholds = np.full(relevance.queries, np.nan)
+    if len(queries):
+        thresholds[queries] = np.maximum.reduceat(scores, relevance.offsets[queries])
+    at = np.flatnonzero(scores == thresholds[relevance.owners])  # ascending by query
+    owners, first, counts = np.unique(relevance.owners[at], return_index=True, return_counts=True)
+    return _Best(owners, at[first], counts - 1, thresholds)
+
+
+def check_relevance(scores: Scores, relevance: Relevance) -> None:
+    """Raise DataError if the relevance is of other numbers of items than the scores."""
+    if (relevance.queries, relevance.candidates) != scores.shape:
+        raise DataError(
+            f"{scores.shape[0]} {scores.sides[0]} and {scores.shape[1]} {scores.sides[1]} are "
+            f"scored, and the ground truth is of {relevance.queries} and {relevance.candidates}; "
+            "give the ground truth of the items that were embedded."
+        )
+
+
+def as_tensor(rows: np.ndarray, device: torch.device) -> torch.Tensor:
+    return torch.from_numpy(np.ascontiguousarray(rows)).to(device)
+
+
+def pair_scores(scores: Scores, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """Exact scores of pairs: two (P,) int64 arrays -> (P,) float64."""
+    with torch.no_grad():
+        found = scores.pairs(as_tensor(rows, scores.device), as_tensor(columns, scores.device))
+    return found.cpu().numpy()
+
+
+def best_ranks(scores: Scores, relevance: Relevance, *, exclude_self: bool = False) -> BestRanks:
+    """Rank the best right candidate of every query that has one.
+
+    Args:
+        scores: (Q, C).
+        relevance: of the same queries and candidates.
+        exclude_self: queries and candidates are the same items, and query i is never shown
+            candidate i (image to image, text to text).
+
+    Raises:
+        DataError: if scores and relevance do not fit, or with `exclude_self` Q is not C.
+    """
+    relevance = ranked_relevance(scores, relevance, exclude_self)
+    exact = pair_scores(scores, relevance.owners, relevance.indices)
+    best = _best(exact, relevance)
+    left_out = left_out_pairs(relevance, exclude_self, scores.device)
+    counts, _ = count_ahead(scores, as_tensor(best.thresholds, scores.device), None, left_out)
+    return _counted(best, counts, relevance, scores.shape[1] - exclude_self)
+
+
+def best_ranks_both(scores: Scores, relevance: Relevance) -> tuple[BestRanks, BestRanks]:
+    """`best_ranks` of the scores and of their transpose, from one pass over the scores.
+
+    Args:
+        scores: (Q, C).
+        relevance: of queries to candidates; candidates use the same pairs.
+
+    Raises:
+        DataError: as `best_ranks`.
+    """
+    relevance = ranked_relevance(scores, relevance, False)
+    back = relevance.transpose()
+    exact = pair_scores(scores, relevance.owners, relevance.indices)
+    best = (_best(exact, relevance), _best(exact[relevance.transposed_order()], back))
+    thresholds = [as_tensor(one.thresholds, scores.device) for one in best]
+    left_out = left_out_pairs(relevance, False, scores.device)
+    rows, columns = count_ahead(scores, thresholds[0], thresholds[1], left_out)
+    return (
+        _counted(best[0], rows, relevance, scores.shape[1]),
+        _counted(best[1], columns, back, scores.shape[0]),
     )
-    if not is_float:
-        raise DataError(f"{side} are {values.dtype}; give embeddings of a float type.")
-    if values.ndim != 2 or 0 in values.shape:
-        raise DataError(
-            f"{side} have shape {tuple(values.shape)}; give (rows, width) with neither zero."
-        )
 
 
-def _check_positives(
-    positives: tuple[np.ndarray, np.ndarray],
-    n_queries: int,
-    n_candidates: int,
-    sides: tuple[str, str],
-) -> tuple[np.ndarray, np.ndarray]:
-    offsets, indices = (np.asarray(part) for part in positives)
-    for name, part in (("offsets", offsets), ("indices", indices)):
-        if part.ndim != 1 or not np.issubdtype(part.dtype, np.integer):
-            raise DataError(
-                f"{name} of the positives are {part.dtype}, {part.shape}; give 1-D int."
-            )
-    offsets, indices = offsets.astype(np.int64), indices.astype(np.int64)
-    if len(offsets) != n_queries + 1 or offsets[0] != 0 or offsets[-1] != len(indices):
+def ranked_relevance(scores: Scores, relevance: Relevance, exclude_self: bool) -> Relevance:
+    check_relevance(scores, relevance)
+    if not exclude_self:
+        return relevance
+    if scores.shape[0] != scores.shape[1]:
         raise DataError(
-            f"offsets of the positives do not fit {n_queries} {sides[0]} and {len(indices)} "
-            f"indices; give {n_queries + 1} offsets that run from 0 to {len(indices)}."
+            f"{scores.shape[0]} {scores.sides[0]} and {scores.shape[1]} {scores.sides[1]}: "
+            "only the same items on both sides can leave themselves out."
         )
-    counts = np.diff(offsets)
-    if (counts < 1).any():
-        row = int(np.argmax(counts < 1))
-        raise DataError(
-            f"{sides[0]}, row {row}: {counts[row]} positives among the {sides[1]}; "
-            "leave out queries without one."
-        )
-    outside = (indices < 0) | (indices >= n_candidates)
-    if outside.any():
-        at = int(np.argmax(outside))
-        row = int(np.searchsorted(offsets, at, side="right")) - 1
-        raise DataError(
-            f"{sides[0]}, row {row}: its positive, row {indices[at]}, is outside "
-            f"the {n_candidates} {sides[1]}."
-        )
-    return offsets, indices
+    return relevance.without_self()
 
 
-def _scorable(values: Embeddings, first: int, side: str, device: torch.device) -> torch.Tensor:
-    """The rows in float64 on `device`, once each is known to be finite; `first` names row 0."""
-    if isinstance(values, torch.Tensor):
-        rows = values.detach().to(device, torch.float64)
-    else:
-        rows = torch.from_numpy(np.array(values, np.float64, order="C")).to(device)
-    good = torch.einsum("nd,nd->n", rows, rows) <= _SQUARE_LIMIT  # NaN compares false
-    if not bool(good.all()):
-        row = first + int(torch.argmin(good.to(torch.uint8)))
-        raise DataError(
-            f"{side}, row {row}: holds NaN, infinity or values too large to score; "
-            "look for a diverged training run or a damaged embedding file."
-        )
-    return rows
+def left_out_pairs(
+    relevance: Relevance, exclude_self: bool, device: torch.device
+) -> tuple[torch.Tensor, torch.Tensor]:
+    rows, columns = relevance.owners, relevance.indices
+    if exclude_self:
+        each = np.arange(relevance.queries)
+        rows, columns = np.append(rows, each), np.append(columns, each)
+    return as_tensor(rows, device), as_tensor(columns, device)
+
+
+def _counted(
+    best: _Best, counts: Counts | None, relevance: Relevance, candidates: int
+) -> BestRanks:
+    if counts is None:
+        raise ValueError("count_ahead was given no thresholds for this side")
+    return BestRanks(
+        best.queries,
+        relevance.indices[best.place],
+        counts.ahead.cpu().numpy()[best.queries],
+        counts.tied.cpu().numpy()[best.queries],
+        best.companions,
+        candidates,
+    )

@@ -1,0 +1,218 @@
+"""Dot products of embeddings as `Scores`."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TypeAlias
+
+import numpy as np
+import torch
+
+from user_itr.errors import DataError
+from user_itr.evaluation.scores import UNIT, TileScorer
+
+Embeddings: TypeAlias = "np.ndarray | torch.Tensor"
+"""(rows, D) of any float type: a NumPy array, a memory map, or a tensor on the CPU or a GPU."""
+
+_LARGEST_NORM = 2.0**50  # of a row: no score leaves the range of float32
+_NORM_ROWS = 4096  # rows whose norms are taken at once
+_PAIRS = 512  # pairs scored at once: 4 MB of float64 products at 1,024 wide
+_MANY_PAIRS = 100_000  # from here on it pays to look for equal rows
+
+
+class EmbeddingScores:
+    """Dot products of two sides of embeddings; of unit rows they are cosines.
+
+    The exact score of a pair is the float64 sum of the products in a fixed tree (halves are added
+    until one value is left), so that equal rows have equal scores to the last bit wherever they
+    stand, on a CPU as on a GPU.
+
+    Args:
+        queries: (Q, D), any float type; nothing is copied that is float32 already.
+        candidates: (C, D), any float type, on the device of the queries or in an array.
+        sides: what rows and columns are called in error messages.
+
+    Raises:
+        DataError: if a side is no float matrix or is empty, the widths differ, or a row holds NaN,
+            infinity or values too large to score; the message names side and row.
+    """
+
+    def __init__(
+        self,
+        queries: Embeddings,
+        candidates: Embeddings,
+        sides: tuple[str, str] = ("images", "captions"),
+    ) -> None:
+        tensors = [values for values in (candidates, queries) if isinstance(values, torch.Tensor)]
+        device = tensors[0].device if tensors else torch.device("cpu")
+        self._sides = (_Side.of(queries, sides[0], device), _Side.of(candidates, sides[1], device))
+        widths = [side.values.shape[1] for side in self._sides]
+        if widths[0] != widths[1]:
+            raise DataError(
+                f"{sides[0]} are {widths[0]} wide and {sides[1]} {widths[1]}; "
+                "embed both with the same model."
+            )
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """See `Scores`."""
+        return len(self._sides[0].values), len(self._sides[1].values)
+
+    @property
+    def sides(self) -> tuple[str, str]:
+        """See `Scores`."""
+        return self._sides[0].name, self._sides[1].name
+
+    @property
+    def device(self) -> torch.device:
+        """See `Scores`: of the tensors, the CPU for arrays."""
+        return self._sides[0].norms.device
+
+    @property
+    def magnitude(self) -> torch.Tensor:
+        """See `Scores`: Cauchy-Schwarz with the longest candidate."""
+        return self._sides[0].norms * self._sides[1].norms.max()
+
+    @property
+    def relative_error(self) -> float:
+        """See `Scores`: any order of D float32 multiplications and additions of rounded inputs."""
+        return 1.01 * (self._sides[0].values.shape[1] + 4) * UNIT
+
+    def tile_scorer(self, start: int, stop: int) -> TileScorer:
+        """See `Scores`; TF32 and bfloat16 products must be off (`full_precision`)."""
+        queries, candidates = self._sides
+        matrix = candidates.float32(start, stop).T
+
+        def score(first: int, last: int, out: torch.Tensor) -> None:
+            torch.mm(queries.float32(first, last), matrix, out=out)
+
+        return score
+
+    def pairs(self, rows: torch.Tensor, columns: torch.Tensor) -> torch.Tensor:
+        """See `Scores`."""
+        if len(rows) > _MANY_PAIRS:  # a collapsed model: the same few scores again and again
+            groups = [side.groups.to(self.device) for side in self._sides]
+            keys = groups[0][rows] * self.shape[1] + groups[1][columns]
+            distinct, inverse = torch.unique(keys, return_inverse=True)
+            if len(distinct) < len(keys) // 2:
+                return self._exact(distinct // self.shape[1], distinct % self.shape[1])[inverse]
+        return self._exact(rows, columns)
+
+    def _exact(self, rows: torch.Tensor, columns: torch.Tensor) -> torch.Tensor:
+        scores = torch.empty(len(rows), dtype=torch.float64, device=self.device)
+        queries, candidates = self._sides
+        for start in range(0, len(rows), _PAIRS):
+            part = slice(start, start + _PAIRS)
+            products = queries.float64(rows[part]).mul_(candidates.float64(columns[part]))
+            scores[part] = _tree_sum(products)
+        return scores
+
+    def rounded(self, start: int, stop: int) -> torch.Tensor:
+        """See `Scores`."""
+        queries, candidates = self._sides
+        rows = _tensor(queries.values[start:stop], self.device).double()
+        out = torch.empty(len(rows), self.shape[1], device=self.device)
+        for first in range(0, self.shape[1], _NORM_ROWS):
+            part = slice(first, first + _NORM_ROWS)
+            out[:, part] = rows @ _tensor(candidates.values[part], self.device).double().T
+        return out
+
+    def transpose(self) -> EmbeddingScores:
+        """See `Scores`; nothing is copied."""
+        other = object.__new__(EmbeddingScores)
+        other._sides = (self._sides[1], self._sides[0])
+        return other
+
+    def take(self, rows: np.ndarray, columns: np.ndarray) -> EmbeddingScores:
+        """See `Scores`; rows in one run are not copied."""
+        queries, candidates = self._sides
+        return EmbeddingScores(queries.take(rows), candidates.take(columns), self.sides)
+
+
+@dataclass
+class _Side:
+    """One side's rows (n, D), known to be finite, and their norms (n,) float64."""
+
+    values: Embeddings
+    name: str
+    norms: torch.Tensor
+
+    @classmethod
+    def of(cls, values: Embeddings, name: str, device: torch.device) -> _Side:
+        is_float = (
+            values.is_floating_point()
+            if isinstance(values, torch.Tensor)
+            else np.issubdtype(values.dtype, np.floating)
+        )
+        if not is_float:
+            raise DataError(f"{name} are {values.dtype}; give embeddings of a float type.")
+        if values.ndim != 2 or 0 in values.shape:
+            raise DataError(
+                f"{name} have shape {tuple(values.shape)}; give (rows, width) with neither zero."
+            )
+        values = values.detach().to(device) if isinstance(values, torch.Tensor) else values
+        side = cls(values, name, torch.empty(len(values), dtype=torch.float64, device=device))
+        for start in range(0, len(values), _NORM_ROWS):
+            part = slice(start, start + _NORM_ROWS)
+            rows = _tensor(values[part], device).double()
+            squares = torch.einsum("nd,nd->n", rows, rows)
+            good = squares <= _LARGEST_NORM**2  # NaN compares false
+            if not bool(good.all()):
+                row = start + int(torch.argmin(good.to(torch.uint8)))
+                raise DataError(
+                    f"{name}, row {row}: holds NaN, infinity or values too large to score; "
+                    "look for a diverged training run or a damaged embedding file."
+                )
+            side.norms[part] = squares.sqrt_()
+        return side
+
+    @property
+    def device(self) -> torch.device:
+        return self.norms.device
+
+    def float32(self, start: int, stop: int) -> torch.Tensor:
+        return _tensor(self.values[start:stop], self.device).float()
+
+    def float64(self, rows: torch.Tensor) -> torch.Tensor:
+        """Some rows (R,) -> (R, D), a copy."""
+        if isinstance(self.values, torch.Tensor):
+            return self.values[rows].to(torch.float64, copy=True)
+        return torch.from_numpy(self.values[rows.cpu().numpy()].astype(np.float64)).to(self.device)
+
+    def take(self, rows: np.ndarray) -> Embeddings:
+        if len(rows) and np.array_equal(rows, np.arange(rows[0], rows[0] + len(rows))):
+            return self.values[int(rows[0]) : int(rows[0]) + len(rows)]
+        if isinstance(self.values, torch.Tensor):
+            return self.values[torch.from_numpy(rows).to(self.device)]
+        return np.take(self.values, rows, axis=0)
+
+    @cached_property
+    def groups(self) -> torch.Tensor:
+        """(rows,) int64: the first row that is equal to each row, bit by bit."""
+        values = self.values
+        if isinstance(values, torch.Tensor):
+            values = values.cpu().double().numpy()
+        rows = np.ascontiguousarray(values).view(f"V{values.shape[1] * values.itemsize}").ravel()
+        _, first, inverse = np.unique(rows, return_index=True, return_inverse=True)
+        return torch.from_numpy(first[inverse.ravel()])
+
+
+def _tensor(values: Embeddings, device: torch.device) -> torch.Tensor:
+    if isinstance(values, torch.Tensor):
+        return values
+    with warnings.catch_warnings():  # read-only memory maps: they are only read here
+        warnings.filterwarnings("ignore", message=".*not writable.*", category=UserWarning)
+        native = np.ascontiguousarray(values, dtype=values.dtype.newbyteorder("="))
+        return torch.from_numpy(native).to(device)
+
+
+def _tree_sum(values: torch.Tensor) -> torch.Tensor:
+    """(R, D) -> (R,), by halves, in place: element-wise additions have one result everywhere."""
+    width = values.shape[1]
+    while width > 1:
+        half = (width + 1) // 2
+        values[:, : width - half] += values[:, half:width]
+        width = half
+    return values[:, 0]

@@ -1,0 +1,60 @@
+"""The first K candidates of every query."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from user_itr.errors import ConfigError
+from user_itr.evaluation.counting import full_precision
+from user_itr.evaluation.scores import Scores
+
+_BLOCK_SCORES = 2**22  # scores of a block of rows: 16 MB
+
+
+def top_candidates(
+    scores: Scores, k: int, *, exclude_self: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
+    """The K best candidates of each query, best first; equal scores in the order of their rows.
+
+    Args:
+        scores: (Q, C).
+        k: at most as many as there are candidates; fewer are given where there are fewer.
+        exclude_self: query i is never shown candidate i.
+
+    Returns:
+        Candidate rows (Q, K) int64 and their exact scores (Q, K) float64.
+
+    Raises:
+        ConfigError: if `k` is below 1.
+    """
+    if k < 1:
+        raise ConfigError(f"k is {k}; give at least 1 candidate.")
+    n_rows, n_columns = scores.shape
+    k = min(k, n_columns - exclude_self)
+    rows_out = np.empty((n_rows, k), np.int64)
+    scores_out = np.empty((n_rows, k))
+    height = max(1, _BLOCK_SCORES // n_columns)
+    tile = torch.empty(min(height, n_rows), n_columns, device=scores.device)
+    with full_precision():
+        scorer = scores.tile_scorer(0, n_columns)
+        margin = 2.02 * scores.relative_error * scores.magnitude
+        for first in range(0, n_rows, height):
+            last = min(first + height, n_rows)
+            block = tile[: last - first]
+            scorer(first, last, block)
+            if exclude_self:
+                each = torch.arange(last - first, device=block.device)
+                block[each, each + first] = -torch.inf
+            least = block.topk(k, dim=1).values[:, -1:].double() - margin[first:last, None]
+            least = torch.nextafter(least.float(), torch.full_like(block[:, :1], -torch.inf))
+            rows, columns = (block >= least).nonzero(as_tuple=True)
+            exact = scores.pairs(rows + first, columns).cpu().numpy()
+            rows, columns = rows.cpu().numpy(), columns.cpu().numpy()
+            order = np.lexsort((columns, -exact, rows))
+            counts = np.bincount(rows, minlength=last - first)
+            starts = np.cumsum(counts) - counts
+            chosen = order[starts[:, None] + np.arange(k)]
+            rows_out[first:last] = columns[chosen]
+            scores_out[first:last] = exact[chosen]
+    return rows_out, scores_out
