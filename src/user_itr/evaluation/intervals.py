@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 
 from user_itr.evaluation.bootstrap import (
-    RESAMPLES,
     Answers,
     CrossModalAnswers,
     resampled_counts,
@@ -25,6 +24,9 @@ from user_itr.evaluation.bootstrap import (
 from user_itr.evaluation.cross_modal import CrossModalRanks
 from user_itr.evaluation.metrics import DEFAULT_KS
 from user_itr.evaluation.ranks import TieRule
+
+INTERVAL_RESAMPLES = 2_000
+"""Enough for a 95 % quantile; the small p-values of a test take more (`bootstrap.RESAMPLES`)."""
 
 _BLOCK_QUERIES = 4_000_000  # query weights held at once: 32 MB
 
@@ -107,7 +109,7 @@ def recall_intervals(
     ks: Sequence[int] = DEFAULT_KS,
     *,
     ties: TieRule = "pessimistic",
-    resamples: int = RESAMPLES,
+    resamples: int = INTERVAL_RESAMPLES,
     seed: int = 0,
 ) -> CrossModalIntervals:
     """Intervals of the usual metrics of both directions.
