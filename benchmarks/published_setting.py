@@ -24,7 +24,8 @@ from user_itr import load
 from user_itr.config.loading import load_settings
 from user_itr.evaluation.embedding_scores import EmbeddingScores
 from user_itr.evaluation.folds import evaluate_folds, fold_size
-from user_itr.evaluation.metrics import CrossModalMetrics, evaluate_embeddings
+from user_itr.evaluation.metrics import CrossModalMetrics, evaluate_scores
+from user_itr.evaluation.relevance import Relevance
 from user_itr.model.split_embeddings import embed_split
 from user_itr.training.interruption import Interrupted
 from user_itr.training.preparation import prepare

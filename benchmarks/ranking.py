@@ -49,7 +49,7 @@ def ours(images: np.ndarray, captions: np.ndarray, owner: np.ndarray) -> CrossMo
 
 
 def argsort_way(images: np.ndarray, captions: np.ndarray, owner: np.ndarray) -> list[np.ndarray]:
-    """As published evaluation scripts do it: the whole matrix, then a sort and a `where` a query."""
+    """As published scripts do it: the whole matrix, then a sort and a `where` a query."""
     scores = images.astype(np.float64) @ captions.astype(np.float64).T
     i2t = np.empty(len(images), np.int64)
     for image in range(len(images)):
@@ -65,8 +65,15 @@ def argsort_way(images: np.ndarray, captions: np.ndarray, owner: np.ndarray) -> 
     return [i2t + 1, t2i + 1]
 
 
-def product(images: np.ndarray, captions: np.ndarray, out: torch.Tensor) -> None:
-    torch.mm(torch.from_numpy(images), torch.from_numpy(captions).T, out=out)
+class Product:
+    """One float32 matrix product, into memory that was touched before the clock runs."""
+
+    def __init__(self, images: np.ndarray, captions: np.ndarray) -> None:
+        self.sides = torch.from_numpy(images), torch.from_numpy(captions).T
+        self.out = torch.zeros(len(images), len(captions))
+
+    def __call__(self) -> None:
+        torch.mm(*self.sides, out=self.out)
 
 
 def peak_mib(reset: bool = False) -> float:
@@ -109,13 +116,12 @@ def main() -> None:
         print(f"{name} R@1/5/10 {recalls}")
     if options.ours_only:
         return
-    out = torch.empty(options.images, options.captions)
-    product(*sides[:2], out)  # the matrix's memory is touched before the clock runs
+    product = Product(*sides[:2])
     times["product"] = []
     for _ in range(options.rounds):
-        times["product"].append(seconds(lambda: product(*sides[:2], out)))
+        times["product"].append(seconds(product))
         times["ours"].append(seconds(lambda: ours(*sides)))
-    del out
+    del product
     plain: list[list[np.ndarray]] = []
     times["argsort"] = [seconds(lambda: plain.append(argsort_way(*sides)))]
     same = all(np.array_equal(a, b) for a, b in zip(ranks, plain[0], strict=True))

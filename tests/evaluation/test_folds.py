@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from user_itr.errors import ConfigError, DataError
-from user_itr.evaluation.folds import FoldedMetrics, evaluate_folds, fold_size
 from user_itr.evaluation.embedding_scores import EmbeddingScores
+from user_itr.evaluation.folds import FoldedMetrics, evaluate_folds, fold_size
 from user_itr.evaluation.metrics import CrossModalMetrics, RetrievalMetrics, evaluate_embeddings
 from user_itr.evaluation.relevance import Relevance
 from user_itr.evaluation.scores import MatrixScores

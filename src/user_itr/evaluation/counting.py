@@ -15,14 +15,15 @@ import torch
 
 from user_itr.evaluation.scores import UNIT, Scores
 
-ROWS = 240
-"""Rows of a tile: below 256 for the byte lanes, and a multiple of matrix kernels' blocks."""
+ROWS = 960
+"""Rows of a tile, a multiple of matrix kernels' blocks."""
 
-COLUMNS = 8192
-"""Columns of a tile: 8 MB of scores, near the processor while they are counted."""
+COLUMNS = 4096
+"""Columns of a tile: 16 MB of scores, near the processor while they are counted."""
 
 _LANES = 8
-_GROUP = 128  # words summed before their lanes are read
+_GROUP = 128  # words of a row summed before their lanes are read
+_STRIP = 240  # rows summed before their lanes are read
 
 
 @contextmanager
@@ -177,8 +178,9 @@ def _count_tile(
 
 
 def _sums(mask: torch.Tensor, axis: int) -> torch.Tensor:
-    """Sums of a (n < 256, m) matrix of 0 and 1 bytes over an axis: int64."""
+    """Sums of an (n, m) matrix of 0 and 1 bytes over an axis: int64."""
     words = mask.view(torch.int64)
     if axis == 0:
-        return words.sum(0).view(torch.uint8).to(torch.int64)
+        strips = [strip.sum(0).view(torch.uint8) for strip in words.split(_STRIP)]
+        return torch.stack(strips).sum(0, dtype=torch.int64)
     return words.view(len(words), -1, _GROUP).sum(2).view(torch.uint8).sum(1, dtype=torch.int64)

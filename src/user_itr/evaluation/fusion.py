@@ -79,14 +79,15 @@ def _ranks(parts: Sequence[Scores], relevance: Relevance, constant: float) -> Be
         right = torch.zeros(scores.shape, dtype=torch.bool)
         right[rows, columns] = True
         positive = scores.masked_fill(~right, -torch.inf).max(dim=1, keepdim=True)
-        tied = scores == positive.values
+        level = scores == positive.values
         counts[:, first:last] = torch.stack(
             [
-                tied.logical_and(right).to(torch.uint8).argmax(dim=1),
+                level.logical_and(right).to(torch.uint8).argmax(dim=1),
                 ((scores > positive.values) & ~right).sum(dim=1),
-                (tied & ~right).sum(dim=1),
-                (tied & right).sum(dim=1) - 1,
+                (level & ~right).sum(dim=1),
+                (level & right).sum(dim=1) - 1,
             ]
         ).numpy()
     queries = np.flatnonzero(relevance.counts)
-    return BestRanks(queries, *counts[:, queries], candidates=n_columns)
+    positive, ahead, tied, companions = counts[:, queries]
+    return BestRanks(queries, positive, ahead, tied, companions, n_columns)

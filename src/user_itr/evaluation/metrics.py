@@ -128,8 +128,8 @@ class CrossModalMetrics:
         ties: TieRule = "pessimistic",
     ) -> CrossModalMetrics:
         """Summarise the ranks of both directions; see `RetrievalMetrics.of`."""
-        each = (RetrievalMetrics.of(one, ks, ties) for one in (found.i2t, found.t2i))
-        return cls(*each, ties=ties)
+        i2t, t2i = (RetrievalMetrics.of(one, ks, ties) for one in (found.i2t, found.t2i))
+        return cls(i2t, t2i, ties)
 
     @property
     def rsum(self) -> float:

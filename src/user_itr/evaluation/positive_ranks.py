@@ -8,10 +8,10 @@ import torch
 from user_itr.evaluation.counting import full_precision, interval
 from user_itr.evaluation.ranks import (
     PositiveRanks,
-    left_out_pairs,
-    ranked_relevance,
     as_tensor,
+    left_out_pairs,
     pair_scores,
+    ranked_relevance,
 )
 from user_itr.evaluation.relevance import Relevance
 from user_itr.evaluation.scores import Scores

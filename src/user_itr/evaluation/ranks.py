@@ -7,7 +7,7 @@ the right one are counted is a stated rule, never an accident of the order of a 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias, get_args
 
 import numpy as np
@@ -64,8 +64,9 @@ class BestRanks:
         """
         check_ties(ties)
         if ties == "expected":
-            return 1 + self.ahead + self.tied / (self.companions + 2)
-        return 1 + self.ahead + (self.tied if ties == "pessimistic" else 0)
+            return np.asarray(1 + self.ahead + self.tied / (self.companions + 2))
+        ahead = self.ahead + self.tied if ties == "pessimistic" else self.ahead
+        return np.asarray(1 + ahead)
 
     def hits(self, k: int, ties: TieRule = "pessimistic") -> np.ndarray:
         """Whether a right candidate is among the first K: (Q',) float64, 0 or 1.
@@ -89,8 +90,8 @@ class BestRanks:
 
     def take(self, kept: np.ndarray) -> BestRanks:
         """Some of the queries, by a mask or by places in `queries`."""
-        columns = (self.queries, self.positive, self.ahead, self.tied, self.companions)
-        return BestRanks(*(column[kept] for column in columns), candidates=self.candidates)
+        columns = ("queries", "positive", "ahead", "tied", "companions")
+        return replace(self, **{name: getattr(self, name)[kept] for name in columns})
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +172,7 @@ def check_relevance(scores: Scores, relevance: Relevance) -> None:
 
 
 def as_tensor(rows: np.ndarray, device: torch.device) -> torch.Tensor:
+    """An array on a device, without a copy where it is the CPU."""
     return torch.from_numpy(np.ascontiguousarray(rows)).to(device)
 
 
@@ -225,6 +227,7 @@ def best_ranks_both(scores: Scores, relevance: Relevance) -> tuple[BestRanks, Be
 
 
 def ranked_relevance(scores: Scores, relevance: Relevance, exclude_self: bool) -> Relevance:
+    """The pairs that are ranked, once they are known to fit the scores; see `best_ranks`."""
     check_relevance(scores, relevance)
     if not exclude_self:
         return relevance
@@ -239,6 +242,7 @@ def ranked_relevance(scores: Scores, relevance: Relevance, exclude_self: bool) -
 def left_out_pairs(
     relevance: Relevance, exclude_self: bool, device: torch.device
 ) -> tuple[torch.Tensor, torch.Tensor]:
+    """Rows and columns, (P,) int64 each, of the pairs that are nobody\'s wrong candidates."""
     rows, columns = relevance.owners, relevance.indices
     if exclude_self:
         each = np.arange(relevance.queries)

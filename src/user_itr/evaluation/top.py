@@ -48,9 +48,9 @@ def top_candidates(
                 block[each, each + first] = -torch.inf
             least = block.topk(k, dim=1).values[:, -1:].double() - margin[first:last, None]
             least = torch.nextafter(least.float(), torch.full_like(block[:, :1], -torch.inf))
-            rows, columns = (block >= least).nonzero(as_tuple=True)
-            exact = scores.pairs(rows + first, columns).cpu().numpy()
-            rows, columns = rows.cpu().numpy(), columns.cpu().numpy()
+            found = (block >= least).nonzero()
+            exact = scores.pairs(found[:, 0] + first, found[:, 1]).cpu().numpy()
+            rows, columns = found.cpu().numpy().T
             order = np.lexsort((columns, -exact, rows))
             counts = np.bincount(rows, minlength=last - first)
             starts = np.cumsum(counts) - counts
