@@ -92,9 +92,8 @@ def test_a_perfect_ranking_is_100_and_a_constant_one_is_not() -> None:
     right = np.random.default_rng(0).random((6, 30)) < 0.2
     right[:, 0] = True
     relevance = Relevance.from_pairs(*np.nonzero(right), *right.shape)
-    perfect = PrecisionMetrics.from_ranks(
-        positive_ranks(MatrixScores(right.astype(float)), relevance)
-    )
+    ranks = positive_ranks(MatrixScores(right.astype(float)), relevance)
+    perfect = PrecisionMetrics.of(Placement.of(ranks))
     assert perfect.to_dict() == {
         "mAP@R": pytest.approx(100),
         "R-Precision": pytest.approx(100),
@@ -103,10 +102,25 @@ def test_a_perfect_ranking_is_100_and_a_constant_one_is_not() -> None:
         "positives": int(right.sum()),
     }
     flat = positive_ranks(MatrixScores(np.zeros(right.shape)), relevance)
-    constant = PrecisionMetrics.from_ranks(flat)
+    constant = PrecisionMetrics.of(Placement.of(flat))
     assert constant.map_at_r == constant.r_precision == 0
     assert constant.ndcg < 60
-    assert PrecisionMetrics.from_ranks(flat, "optimistic").map_at_r == pytest.approx(100)
+    optimistic = PrecisionMetrics.of(Placement.of(flat, "optimistic"))
+    assert optimistic.map_at_r == pytest.approx(100)
+
+
+def test_positives_that_are_no_candidates_are_never_found() -> None:
+    """The second query has one positive of three among the candidates, the third none of one."""
+    scores = np.array([[2.0, 1], [2, 1], [2, 1]])
+    relevance = Relevance.from_pairs(np.array([0, 1]), np.array([0, 0]), 3, 2)
+    placement = Placement.of(
+        positive_ranks(MatrixScores(scores), relevance), missing=np.array([0, 2, 1])
+    )
+    np.testing.assert_array_equal(placement.counts, [1, 3, 1])
+    np.testing.assert_allclose(average_precision_at_r(placement), [1, 1 / 3, 0])
+    np.testing.assert_allclose(r_precision(placement), [1, 1 / 3, 0])
+    ideal = 1 + 1 / math.log2(3) + 1 / 2
+    np.testing.assert_allclose(ndcg(placement), [1, 1 / ideal, 0])
 
 
 def test_what_has_no_precision_is_refused() -> None:

@@ -30,7 +30,8 @@ class Placement:
     Args:
         queries: (Q',) int64, rows of the queries, ascending.
         counts: (Q',) int64, R of each, 1 or more.
-        places: (P,) int64 from 1, those of a query together and ascending.
+        places: (P,) float64 from 1, those of a query together and ascending; infinity for a
+            positive that is not among the candidates.
     """
 
     queries: np.ndarray
@@ -38,13 +39,20 @@ class Placement:
     places: np.ndarray
 
     @classmethod
-    def of(cls, ranks: PositiveRanks, ties: TieRule = "pessimistic") -> Placement:
+    def of(
+        cls,
+        ranks: PositiveRanks,
+        ties: TieRule = "pessimistic",
+        missing: np.ndarray | None = None,
+    ) -> Placement:
         """Sort the places of each query's positives.
 
         Args:
             ranks: of all positives.
             ties: "pessimistic" or "optimistic": whether wrong candidates of a positive's score
                 stand before it. An expected place is no place, and has no precision.
+            missing: (Q,) int, positives of each query that are not among the candidates: they count
+                in R and are never found. None by default.
 
         Raises:
             ConfigError: if `ties` is another rule.
@@ -54,13 +62,14 @@ class Placement:
             raise ConfigError(
                 f"ties is {ties!r}; precision over all positives takes pessimistic or optimistic."
             )
-        counts = ranks.relevance.counts
+        missing = np.zeros(ranks.relevance.queries, np.int64) if missing is None else missing
+        counts = ranks.relevance.counts + missing
         queries = np.flatnonzero(counts)
         if len(queries) == 0:
             raise DataError("no query has a positive; there is nothing to average.")
-        places = ranks.ranks(ties)
-        order = np.lexsort((places, ranks.relevance.owners))
-        return cls(queries, counts[queries], places[order])
+        places = np.append(ranks.ranks(ties), np.full(missing.sum(), np.inf))
+        owners = np.append(ranks.relevance.owners, np.repeat(np.arange(len(missing)), missing))
+        return cls(queries, counts[queries], places[np.lexsort((places, owners))])
 
     @property
     def owners(self) -> np.ndarray:
@@ -134,9 +143,8 @@ class PrecisionMetrics:
     positives: int
 
     @classmethod
-    def from_ranks(cls, ranks: PositiveRanks, ties: TieRule = "pessimistic") -> PrecisionMetrics:
-        """Summarise the ranks of all positives; arguments and errors as for `Placement.of`."""
-        placement = Placement.of(ranks, ties)
+    def of(cls, placement: Placement) -> PrecisionMetrics:
+        """Average over the queries of a placement."""
         return cls(
             map_at_r=100 * float(average_precision_at_r(placement).mean()),
             r_precision=100 * float(r_precision(placement).mean()),
