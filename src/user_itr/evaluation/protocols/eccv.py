@@ -8,9 +8,9 @@ mAP@R, R-Precision and R@1; beside them stand recalls on the plain 5K test, on i
 The annotations come with the package `eccv-caption`. Ranks are counted here, so that the complete
 ranked lists that the package's own functions ask for are never made; from the same ranks its
 functions give the same figures. Items that are not of the test are left out: Karpathy's file has
-25,010 test captions, of which the field takes five an image. Two verified captions are none of these;
-they count as right ones that are never found, as in the package. Its CxC differs from ours (`cxc`)
-in 29 of MSCOCO's own pairs, which people rated below 3: the package drops them.
+25,010 test captions, of which the field takes five an image. Two verified captions are none of
+these; they count as right ones that are never found, as in the package. Its CxC differs from ours
+(`cxc`) in 29 of MSCOCO's own pairs, which people rated below 3: the package drops them.
 
 Source: Chun et al., "ECCV Caption: Correcting False Negatives by Collecting Machine-and-Human-
 verified Image-Caption Associations for MS-COCO", ECCV 2022.
