@@ -99,7 +99,7 @@ def test_constraints_pin_every_direct_dependency():
         assert one.specifier.contains(pins[canonicalize_name(one.name)]), str(one)
 
 
-EXTRAS = ("", "demo", "dev", "lite2", "plots")
+EXTRAS = ("", "demo", "dev", "eccv", "lite2", "plots")
 
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="needs make")

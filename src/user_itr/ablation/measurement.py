@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,7 +12,7 @@ from zipfile import BadZipFile
 import numpy as np
 
 from user_itr.ablation.files import replace_file
-from user_itr.data.captions import CaptionedImages
+from user_itr.data.identity import split_key
 from user_itr.errors import DataError
 from user_itr.evaluation.bootstrap import HitsByImage, hits_by_image
 from user_itr.evaluation.cross_modal import cross_modal_ranks
@@ -64,12 +62,6 @@ class Measurement:
     def hits(self) -> HitsByImage:
         """For `paired_bootstrap`."""
         return hits_by_image(self.i2t_ranks, self.t2i_ranks, self.caption_image, DEFAULT_KS)
-
-
-def split_key(split: CaptionedImages) -> str:
-    """SHA-256 of image ids and captions: equal for measurements that can be compared."""
-    parts = [split.image_ids, split.captions, split.caption_image.tolist()]
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
 def measure_run(run: Path, minutes: float, progress: Progress) -> None:

@@ -17,9 +17,9 @@ from user_itr.ablation.measurement import (
     measure_ensemble,
     measure_run,
     read_measurement,
-    split_key,
 )
 from user_itr.config.settings import Settings
+from user_itr.data.identity import split_key
 from user_itr.data.readers import load_captions
 from user_itr.errors import ConfigError, DataError, UserItrError
 from user_itr.training.interruption import Interrupted

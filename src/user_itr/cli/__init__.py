@@ -40,12 +40,24 @@ def _options(
 
 
 def _register() -> None:
-    from user_itr.cli import ablate, convert, data, demo, evaluate, features, index, search, train
+    from user_itr.cli import (
+        ablate,
+        compare,
+        convert,
+        data,
+        demo,
+        evaluate,
+        features,
+        index,
+        search,
+        train,
+    )
 
     app.add_typer(data.app, name="data")
     app.add_typer(features.app, name="features")
     app.command("train")(train.train_command)
     app.command("evaluate")(evaluate.evaluate_command)
+    app.command("compare")(compare.compare_command)
     app.command("ablate")(ablate.ablate_command)
     app.command("index")(index.index_command)
     app.command("search")(search.search_command)

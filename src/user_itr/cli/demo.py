@@ -32,10 +32,13 @@ def demo_command(
     """
     from rich.console import Console
 
-    from user_itr.cli.evaluate import evaluate_checkpoint
+    from user_itr.cli.progress import progress_of
     from user_itr.cli.train import continue_run, start_run
     from user_itr.config.loading import load_settings
+    from user_itr.evaluation.metrics import evaluate_embeddings
     from user_itr.evaluation.report import metrics_table
+    from user_itr.model.embedder import load
+    from user_itr.model.split_embeddings import embed_split
 
     console = Console(highlight=False)
     started = time.monotonic()
@@ -59,8 +62,9 @@ def demo_command(
         )
         start_run(settings, run)
     say(f"3. Evaluate it on the {split} split, which it was not trained on")
-    found = evaluate_checkpoint(run, None, split)
-    console.print(metrics_table(found.metrics, f"{found.dataset}, {split}"))
+    embedded = embed_split(load(run), split, progress_of)
+    metrics = evaluate_embeddings(embedded.images, embedded.captions, embedded.split.caption_image)
+    console.print(metrics_table(metrics, f"{embedded.split.name}, {split}"))
     _index_and_search(run, photos, out / f"index-{kind}", queries, say)
     say("Done. What to try next")
     index = out / f"index-{kind}"

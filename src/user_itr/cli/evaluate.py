@@ -1,37 +1,32 @@
-"""`user-itr evaluate`: recall both ways of a checkpoint on a split of a captioned set."""
+"""`user-itr evaluate`: recall both ways of checkpoints, embeddings or a similarity matrix."""
 
 from __future__ import annotations
 
+import shlex
+import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, cast
 
 import typer
 
-from user_itr.errors import ConfigError
+from user_itr.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
-    from user_itr.evaluation.folds import FoldedMetrics
-    from user_itr.evaluation.metrics import CrossModalMetrics
+    from rich.table import Table
 
-
-class Evaluation(NamedTuple):
-    """What `evaluate_checkpoint` found.
-
-    Args:
-        metrics: of the whole split.
-        folded: of the split's folds, where they were asked for.
-        dataset: name of the data set.
-        extra: what to write beside the metrics.
-    """
-
-    metrics: CrossModalMetrics
-    folded: FoldedMetrics | None
-    dataset: str
-    extra: dict[str, object]
+    from user_itr.data.captions import CaptionedImages
+    from user_itr.evaluation.ranks import TieRule
+    from user_itr.evaluation.result import Fusion
+    from user_itr.evaluation.sources import Source
 
 
 def evaluate_command(
-    model: Path = typer.Argument(..., metavar="MODEL", help="Checkpoint, or run (its best one)."),
+    models: list[Path] = typer.Argument(
+        ...,
+        metavar="MODEL...",
+        help="Checkpoint, or run (its best one); folder with images.npy and captions.npy; "
+        "similarity matrix, images x captions, as .npy. Several make an ensemble.",
+    ),
     data: Path | None = typer.Option(
         None, "--data", help="Captioned set; by default the one of the training."
     ),
@@ -41,72 +36,168 @@ def evaluate_command(
     features: Path | None = typer.Option(
         None, "--features", help="Feature store; one in the cache folder by default."
     ),
+    caption_image: Path | None = typer.Option(
+        None,
+        "--caption-image",
+        help="In place of --data, for files without a set: .npy with each caption's image row.",
+    ),
     k: str = typer.Option("1,5,10", "--k", help="Cut-offs of the recall, with commas."),
+    ties: str = typer.Option(
+        "pessimistic", "--ties", help="Tie rule: pessimistic, expected or optimistic."
+    ),
+    fusion: str = typer.Option("mean", "--fusion", help="Several models by: mean or rank."),
     folds: int | None = typer.Option(
         None, "--folds", help="Also the mean over N equal folds: 5 for MSCOCO's 1K figures."
     ),
+    resamples: int = typer.Option(
+        2000, "--resamples", help="Draws behind the 95 % intervals; 0 for no intervals."
+    ),
+    cxc: Path | None = typer.Option(
+        None, "--cxc", help="Also Crisscrossed Captions, with its annotation files in this folder."
+    ),
+    eccv: bool = typer.Option(False, "--eccv", help="Also ECCV Caption (extra: eccv)."),
     json: Path | None = typer.Option(None, "--json", help="Also write the result to this file."),
+    report: Path | None = typer.Option(
+        None, "--report", help="Also write a page to look at, one .html file."
+    ),
 ) -> None:
     """Print recall at K, median and mean rank of both directions, and rsum."""
     from rich.console import Console
 
-    from user_itr.evaluation.report import folds_table, metrics_table, write_metrics
+    from user_itr.evaluation.document import evaluation_document, write_document
+    from user_itr.evaluation.evaluating import Request, evaluate_sources
+    from user_itr.evaluation.page import write_page
+    from user_itr.evaluation.report import folds_table, metrics_table
 
-    cutoffs = _cutoffs(k)
-    metrics, folded, name, extra = evaluate_checkpoint(
-        model,
-        data,
-        split,
-        format=format,
-        images=images,
-        features=features,
-        cutoffs=cutoffs,
+    if fusion not in ("mean", "rank"):
+        raise ConfigError(f"--fusion {fusion!r}: use mean or rank.")
+    request = Request(
+        ks=_cutoffs(k),
+        ties=cast("TieRule", ties),
+        fusion=cast("Fusion", fusion),
         folds=folds,
+        resamples=resamples,
+        cxc=cxc,
+        eccv=eccv,
+        top=report is not None,
     )
+    given = {"data": data, "format": format, "images": images}
+    sources, items = _sources(models, split, given, features, caption_image, request)
+    command = shlex.join(["user-itr", *sys.argv[1:]])
+    result = evaluate_sources(sources, items, request, command)
     console = Console()
-    console.print(metrics_table(metrics, f"{name}, {split}"))
-    if folded is not None:
-        console.print(folds_table(folded, f"{name}, {split}: mean of {folds} folds"))
+    console.print(metrics_table(result.metrics, result.title, result.intervals))
+    if result.folded is not None:
+        console.print(folds_table(result.folded, f"{result.title}: mean of {folds} folds"))
+    for name, document in result.protocols.items():
+        console.print(_protocol_table(name, document))
     if json is not None:
-        write_metrics(json, metrics, dataset=name, split=split, folded=folded, extra=extra)
+        write_document(json, evaluation_document(result))
         typer.echo(f"written to {json}", err=True)
+    if report is not None:
+        write_page(result, report)
+        typer.echo(f"page written to {report}", err=True)
 
 
-def evaluate_checkpoint(
-    model: Path,
-    data: Path | None,
+def _sources(
+    paths: list[Path],
     split: str,
-    *,
-    format: str = "auto",
-    images: Path | None = None,
-    features: Path | None = None,
-    cutoffs: tuple[int, ...] = (1, 5, 10),
-    folds: int | None = None,
-) -> Evaluation:
-    """Embed a split with a checkpoint and rank it, whole and by folds, each image encoded once."""
+    given: dict[str, Any],
+    features: Path | None,
+    caption_image: Path | None,
+    request: Any,
+) -> tuple[list[Source], CaptionedImages]:
+    """Load or embed every model's scores of one split, once all that can be checked before is."""
     from user_itr.cli.progress import progress_of
-    from user_itr.evaluation.embedding_scores import EmbeddingScores
-    from user_itr.evaluation.folds import evaluate_folds
-    from user_itr.evaluation.metrics import evaluate_scores
-    from user_itr.evaluation.relevance import Relevance
+    from user_itr.data.identity import split_key
+    from user_itr.data.readers import load_captions
+    from user_itr.evaluation.sources import embeddings_source, open_files, source_kind
     from user_itr.model.checkpoint import resolve_checkpoint
     from user_itr.model.embedder import load
-    from user_itr.model.split_embeddings import embed_split
+    from user_itr.model.split_embeddings import embed_split, load_split
 
-    embedder = load(model)
-    embedded = embed_split(
-        embedder, split, progress_of, data=data, format=format, images=images, features=features
-    )
-    scores = EmbeddingScores(embedded.images, embedded.captions)
-    relevance = Relevance.from_caption_image(embedded.split.caption_image, scores.shape[0])
-    folded = None if folds is None else evaluate_folds(scores, relevance, folds, cutoffs)
-    metrics = evaluate_scores(scores, relevance, cutoffs)
-    extra: dict[str, object] = {
-        "checkpoint": resolve_checkpoint(model).name,
-        "fingerprint": embedder.fingerprint,
-        "settings": embedder.model.settings.model_dump(mode="json"),
+    kinds = [source_kind(path) for path in paths]
+    embedders = {
+        path: load(path) for path, kind in zip(paths, kinds, strict=True) if kind == "checkpoint"
     }
-    return Evaluation(metrics, folded, embedded.split.name, extra)
+    if embedders:
+        if caption_image is not None:
+            raise ConfigError(
+                "--caption-image goes with files of scores; a checkpoint needs a set."
+            )
+        items = load_split(next(iter(embedders.values())), split, **given)[1]
+    elif caption_image is not None:
+        items = _bare_items(caption_image, paths[0], split)
+    elif given["data"] is not None:
+        items = load_captions(given["data"], split, format=given["format"], images=given["images"])
+    else:
+        raise ConfigError(
+            f"{paths[0]}: files of scores do not say what is right; give --data SET, or "
+            "--caption-image FILE.npy."
+        )
+    request.check(items, len(paths))
+    sources = []
+    for path, kind in zip(paths, kinds, strict=True):
+        if kind != "checkpoint":
+            sources.append(open_files(path, items))
+            continue
+        embedded = embed_split(embedders[path], split, progress_of, features=features, **given)
+        if split_key(embedded.split) != split_key(items):
+            raise DataError(
+                f"{path}: was trained on another set than {paths[0]}, so that its {split} split is "
+                "another; give one set for all with --data."
+            )
+        sources.append(
+            embeddings_source(
+                resolve_checkpoint(path).name if len(paths) == 1 else str(path),
+                "checkpoint",
+                embedded.images,
+                embedded.captions,
+                embedders[path].fingerprint,
+                embedders[path].model.settings.model_dump(mode="json"),
+            )
+        )
+    return sources, items
+
+
+def _bare_items(file: Path, scores: Path, split: str) -> CaptionedImages:
+    """Items without a set: numbered, with the ground truth of a file."""
+    from user_itr.data.captions import CaptionedImages
+    from user_itr.evaluation.relevance import as_caption_image
+    from user_itr.evaluation.sources import count_images, open_array
+
+    try:
+        rows = as_caption_image(open_array(file))
+    except DataError as error:
+        raise DataError(f"{file}: {error}".replace(f"{file}: {file}", str(file))) from None
+    return CaptionedImages(
+        scores.stem,
+        split,
+        tuple(f"image {row}" for row in range(count_images(scores))),
+        tuple(f"caption {row}" for row in range(len(rows))),
+        rows.astype("int64"),
+    )
+
+
+def _protocol_table(name: str, document: dict[str, Any]) -> Table:
+    """The figures of a further protocol, one a line, by their names in the document."""
+    from rich.table import Table
+
+    titles = {"cxc": "Crisscrossed Captions", "eccv": "ECCV Caption"}
+    table = Table("figure", title=titles[name])
+    table.add_column("value", justify="right")
+
+    def add(prefix: str, part: dict[str, Any]) -> None:
+        for key, value in part.items():
+            if isinstance(value, dict):
+                add(f"{prefix}{key} ", value)
+            elif isinstance(value, int | float) and key not in ("candidates", "positives"):
+                table.add_row(
+                    f"{prefix}{key}", f"{value}" if isinstance(value, int) else f"{value:.1f}"
+                )
+
+    add("", document)
+    return table
 
 
 def _cutoffs(text: str) -> tuple[int, ...]:

@@ -18,8 +18,8 @@ from user_itr.evaluation.scores import UNIT, Scores
 ROWS = 960
 """Rows of a tile, a multiple of matrix kernels' blocks."""
 
-COLUMNS = 4096
-"""Columns of a tile: 16 MB of scores, near the processor while they are counted."""
+COLUMNS = 2048
+"""Columns of a tile: 8 MB of scores, near the processor while they are counted."""
 
 _LANES = 8
 _GROUP = 128  # words of a row summed before their lanes are read
@@ -181,6 +181,6 @@ def _sums(mask: torch.Tensor, axis: int) -> torch.Tensor:
     """Sums of an (n, m) matrix of 0 and 1 bytes over an axis: int64."""
     words = mask.view(torch.int64)
     if axis == 0:
-        strips = [strip.sum(0).view(torch.uint8) for strip in words.split(_STRIP)]
+        strips = [strip.sum(0).view(torch.uint8) for strip in torch.split(words, _STRIP)]
         return torch.stack(strips).sum(0, dtype=torch.int64)
     return words.view(len(words), -1, _GROUP).sum(2).view(torch.uint8).sum(1, dtype=torch.int64)

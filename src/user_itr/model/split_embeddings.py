@@ -60,20 +60,11 @@ def embed_split(
         DataError: if the set cannot be read.
         FeatureError: if its features are not of the kind that the model was trained on.
     """
+    path, captioned = load_split(embedder, split, data=data, format=format, images=images)
     settings = embedder.model.settings
-    same_set = data is None
-    path = settings.data.path if data is None else data
-    if path is None:
-        raise ConfigError("the checkpoint names no captioned set; give --data PATH.")
-    captioned = load_captions(
-        path,
-        split,
-        format=settings.data.format if same_set else format,
-        images=images or (settings.data.images if same_set else None),
-    )
     backbone = str(embedder.model.features["backbone"])
     store = features
-    trained_on = settings.features.store if same_set else None
+    trained_on = settings.features.store if data is None else None
     # A store given for training serves where it has this split's images as well.
     if store is None and trained_on and FeatureStore.open(trained_on).holds(captioned.image_ids):
         store = trained_on
@@ -94,6 +85,31 @@ def embed_split(
         captioned,
         embedder.encode_regions(regions.array, regions.rows, guides=guides),
         embedder.encode_text(captioned.captions),
+    )
+
+
+def load_split(
+    embedder: Embedder,
+    split: str,
+    *,
+    data: Path | None = None,
+    format: str = "auto",
+    images: Path | None = None,
+) -> tuple[Path, CaptionedImages]:
+    """A split of a captioned set, by default that of the training, and the set's path.
+
+    Arguments and errors are those of `embed_split`.
+    """
+    settings = embedder.model.settings
+    same_set = data is None
+    path = settings.data.path if data is None else data
+    if path is None:
+        raise ConfigError("the checkpoint names no captioned set; give --data PATH.")
+    return path, load_captions(
+        path,
+        split,
+        format=settings.data.format if same_set else format,
+        images=images or (settings.data.images if same_set else None),
     )
 
 
