@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import sys
@@ -15,6 +16,7 @@ sys.path.append(str(Path(__file__).parents[1] / "training"))
 from tiny_runs import CAPTIONS, silent, tiny_settings, write_picture_set, write_scan_set
 
 from user_itr import load
+from user_itr.evaluation.document import read_document
 from user_itr.features.backbones.registry import create_backbone
 from user_itr.model.building import build_dual_encoder
 from user_itr.model.checkpoint import TrainedModel, save_model
@@ -82,8 +84,15 @@ def test_the_table_and_the_document_say_what_a_plain_ranking_says(
         assert numbers[-2:] == [found["queries"], found["candidates"]]
     assert document["split"] == "test"
     assert document["images"] == 12
-    assert document["extra"]["fingerprint"] == model.fingerprint
-    assert document["extra"]["settings"]["model"]["embedding"] == 24
+    [scored_by] = document["models"]
+    assert scored_by["sha256"] == model.fingerprint
+    assert scored_by["settings"]["model"]["embedding"] == 24
+    assert document["queries"]["i2t"]["queries"] == list(range(12))
+    stored = read_document(file)
+    assert stored.ranks.i2t.ranks().tolist() == first.tolist()
+    assert stored.ranks.t2i.ranks().tolist() == of_caption.tolist()
+    interval = document["intervals"]["i2t"]["R@1"]
+    assert interval["low"] <= metrics["i2t"]["R@1"] <= interval["high"]
 
 
 def test_folds_beside_the_whole_split(command: Command, checkpoint: Path, tmp_path: Path) -> None:
@@ -162,6 +171,11 @@ def test_images_of_another_backbone_are_refused(command: Command, tmp_path: Path
         (["{data}"], "things: is no checkpoint (no config.json) and no run (no run.json)"),
         (["{model}", "--k", "0"], "--k '0': give whole numbers from 1 on with commas"),
         (["{model}", "--k", "1;5"], "--k '1;5': give whole numbers"),
+        (["{model}", "--ties", "lucky"], "ties is 'lucky'; use one of pessimistic"),
+        (["{model}", "--fusion", "sum"], "--fusion 'sum': use mean or rank."),
+        (["{model}", "{model}", "--fusion", "rank", "--folds", "3"], "no scores for folds; use"),
+        (["{model}", "--resamples", "-1"], "resamples is -1; give 0 for none"),
+        (["{model}", "--cxc", "{data}"], "the images have no|images: no ids|no ids"),
         (["{model}", "--folds", "5"], "folds is 5, and 12 images do not fall into 5 equal folds"),
         (["{model}", "--split", "tset"], "no split 'tset'"),
         (["{model}", "--data", "nowhere"], "nowhere: no such folder"),
@@ -170,7 +184,176 @@ def test_images_of_another_backbone_are_refused(command: Command, tmp_path: Path
 )
 def test_mistakes(command: Command, checkpoint: Path, words: list[str], sentence: str) -> None:
     filled = [w.format(model=checkpoint, data=checkpoint.parent / "things") for w in words]
-    assert sentence in command.mistake("evaluate", *filled)
+    assert re.search(
+        sentence if "|" in sentence else re.escape(sentence), command.mistake("evaluate", *filled)
+    )
+
+
+def embeddings(checkpoint: Path) -> tuple[np.ndarray, np.ndarray]:
+    model = load(checkpoint)
+    data = checkpoint.parent / "things"
+    captions = (data / "test_caps.txt").read_text().splitlines()
+    return model.encode_regions(np.load(data / "test_ims.npy")), model.encode_text(captions)
+
+
+@pytest.mark.parametrize("truth", ["set", "file"])
+def test_files_of_other_peoples_models_score_the_same(
+    command: Command, checkpoint: Path, tmp_path: Path, truth: str
+) -> None:
+    images, captions = embeddings(checkpoint)
+    folder = tmp_path / "vectors"
+    folder.mkdir()
+    np.save(folder / "images.npy", images)
+    np.save(folder / "captions.npy", captions)
+    np.save(tmp_path / "scores.npy", images.astype(np.float64) @ captions.astype(np.float64).T)
+    np.save(tmp_path / "owner.npy", np.arange(len(captions)) // CAPTIONS)
+    right = {
+        "set": ("--data", checkpoint.parent / "things"),
+        "file": ("--caption-image", tmp_path / "owner.npy"),
+    }[truth]
+    found = {}
+    for name, words in {
+        "checkpoint": (checkpoint,),
+        "embeddings": (folder, *right),
+        "similarity": (tmp_path / "scores.npy", *right),
+        "all": (folder, tmp_path / "scores.npy", folder, *right),
+        "rank": (folder, folder, "--fusion", "rank", *right),
+    }.items():
+        file = tmp_path / f"{name}.json"
+        done = command("evaluate", *words, "--k", "1,2,3", "--json", file, "--resamples", "50")
+        assert done.code == 0, done.err
+        found[name] = json.loads(file.read_text())
+    for name, document in found.items():
+        assert document["metrics"] == found["checkpoint"]["metrics"], name
+    assert found["embeddings"]["models"][0]["kind"] == "embeddings"
+    assert (
+        found["similarity"]["models"][0]["sha256"]
+        == hashlib.sha256((tmp_path / "scores.npy").read_bytes()).hexdigest()
+    )
+    assert (found["all"]["fusion"], found["rank"]["fusion"]) == ("mean", "rank")
+    assert found["checkpoint"]["fusion"] is None
+    if truth == "set":
+        assert found["embeddings"]["split_key"] == found["checkpoint"]["split_key"]
+
+
+def test_mistakes_in_files(command: Command, checkpoint: Path, tmp_path: Path) -> None:
+    data = ("--data", checkpoint.parent / "things")
+    good = tmp_path / "scores.npy"
+    np.save(good, np.zeros((12, 12 * CAPTIONS), np.float32))
+    assert "do not say what is right; give --data SET" in command.mistake("evaluate", good)
+    small = tmp_path / "small.npy"
+    np.save(small, np.zeros((11, 12 * CAPTIONS), np.float32))
+    sentence = command.mistake("evaluate", small, *data)
+    assert "small.npy: scores 11 images and" in sentence
+    assert "has 12 and" in sentence
+    nan = tmp_path / "nan.npy"
+    np.save(nan, np.full((12, 12 * CAPTIONS), np.nan))
+    assert "nan.npy: the similarity matrix, row 0, column 0" in command.mistake(
+        "evaluate", nan, *data
+    )
+    text = tmp_path / "text.npy"
+    text.write_text("no array")
+    assert "text.npy: cannot be read as a NumPy array" in command.mistake("evaluate", text, *data)
+    objects = tmp_path / "objects.npy"
+    np.save(objects, np.array([{}]), allow_pickle=True)
+    assert "objects.npy: cannot be read as a NumPy" in command.mistake("evaluate", objects, *data)
+    floats = tmp_path / "floats.npy"
+    np.save(floats, np.zeros(3))
+    assert "floats.npy: caption_image is float64" in command.mistake(
+        "evaluate", good, "--caption-image", floats
+    )
+    assert "a checkpoint needs a set" in command.mistake(
+        "evaluate", checkpoint, "--caption-image", floats
+    )
+
+
+def test_folds_that_do_not_fit_are_known_before_anything_is_embedded(
+    command: Command, checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def embed(*_: object, **__: object) -> None:
+        raise AssertionError("embedded")
+
+    monkeypatch.setattr("user_itr.model.split_embeddings.embed_split", embed)
+    assert "12 images do not fall into 5" in command.mistake("evaluate", checkpoint, "--folds", "5")
+
+
+def test_the_page_of_a_set_without_pictures(
+    command: Command, checkpoint: Path, tmp_path: Path
+) -> None:
+    page = tmp_path / "new" / "page.html"
+    done = command("evaluate", checkpoint, "--report", page)
+    assert done.code == 0, done.err
+    assert "page written to" in done.err
+    assert "things, test" in page.read_text(encoding="utf-8")
+
+
+def test_compare(command: Command, checkpoint: Path, tmp_path: Path) -> None:
+    images, captions = embeddings(checkpoint)
+    rng = np.random.default_rng(0)
+    own = np.arange(len(captions)) // CAPTIONS == np.arange(len(images))[:, None]
+    noise = rng.normal(size=own.shape)
+    files = {}
+    for name, signal in {"weak": 0.0, "strong": 3.0}.items():
+        np.save(tmp_path / f"{name}.npy", noise + signal * own)
+        files[name] = tmp_path / f"{name}.json"
+        words = (tmp_path / f"{name}.npy", "--data", checkpoint.parent / "things")
+        done = command("evaluate", *words, "--json", files[name], "--k", "1,5")
+        assert done.code == 0, done.err
+    out = tmp_path / "compared.json"
+    done = command("compare", files["weak"], files["strong"], "--json", out, "--moved", "3")
+    assert done.code == 0, done.err
+    for part in ("A: weak", "B: strong", "image to text R@1", "rsum", "queries that moved most"):
+        assert part in done.out
+    found = json.loads(out.read_text())
+    weak, strong = (json.loads(files[name].read_text())["metrics"] for name in ("weak", "strong"))
+    difference = found["difference"]["t2i"]["R@1"]
+    assert difference["value"] == pytest.approx(strong["t2i"]["R@1"] - weak["t2i"]["R@1"])
+    assert difference["mcnemar"]["wins"] > difference["mcnemar"]["losses"] == 0
+    assert found["first"]["rsum"] == pytest.approx(weak["rsum"])
+    assert found["second"]["rsum"] == pytest.approx(strong["rsum"])
+    moved = found["moved"]["t2i"]
+    ratios = [one["before"] / one["after"] for one in moved]
+    assert len(moved) == 3
+    assert ratios == sorted(ratios, reverse=True)
+    assert moved[0]["query"] in (checkpoint.parent / "things" / "test_caps.txt").read_text()
+
+    same = command("compare", files["weak"], files["weak"], "--json", out)
+    assert same.code == 0, same.err
+    assert json.loads(out.read_text())["difference"]["rsum"]["p_value"] == 1
+    assert "moved most" not in same.out
+
+
+def test_what_cannot_be_compared(command: Command, checkpoint: Path, tmp_path: Path) -> None:
+    good = tmp_path / "good.json"
+    words = ("evaluate", checkpoint, "--resamples", "0", "--json")
+    assert command(*words, good).code == 0
+    document = json.loads(good.read_text())
+    assert document["intervals"] is None
+    bad = tmp_path / "bad.json"
+
+    def mistake(**changed: object) -> str:
+        bad.write_text(json.dumps({**document, **changed}))
+        return command.mistake("compare", good, bad)
+
+    assert "bad.json: field format is 1, this release reads 2" in mistake(format=1)
+    assert "are different items; evaluate both" in mistake(split_key="0")
+    assert "bad.json: field models.0.name" in mistake(models=[{}])
+    queries = document["queries"]
+    assert "bad.json: field queries.i2t: a row is outside the 12" in mistake(
+        queries={**queries, "i2t": {**queries["i2t"], "queries": [99] * 12}}
+    )
+    assert "lists of queries are of different lengths" in mistake(
+        queries={**queries, "i2t": {**queries["i2t"], "ahead": []}}
+    )
+    assert "bad.json" in mistake(items={**document["items"], "caption_image": [99]})
+    assert "one evaluation has pessimistic ties and the other optimistic" in mistake(
+        metrics={**document["metrics"], "ties": "optimistic"}
+    )
+    assert "share no cut-off" in mistake(metrics={**document["metrics"], "i2t": {"R@7": 1.0}})
+    bad.write_text("{")
+    assert "bad.json: is no evaluation" in command.mistake("compare", good, bad)
+    assert "nowhere.json: cannot be read" in command.mistake("compare", good, "nowhere.json")
+    assert "--moved -1" in command.mistake("compare", good, good, "--moved", "-1")
 
 
 def test_a_result_that_cannot_be_written(

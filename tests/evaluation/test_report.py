@@ -1,17 +1,11 @@
 from __future__ import annotations
 
-import json
-
-import numpy as np
-import pytest
-import torch
 from rich.console import Console
 
-from user_itr import __version__
-from user_itr.errors import DataError
 from user_itr.evaluation.folds import FoldedMetrics
+from user_itr.evaluation.intervals import CrossModalIntervals, DirectionIntervals, Interval
 from user_itr.evaluation.metrics import CrossModalMetrics, RetrievalMetrics
-from user_itr.evaluation.report import folds_table, metrics_table, write_metrics
+from user_itr.evaluation.report import folds_table, metrics_table
 
 METRICS = CrossModalMetrics(
     i2t=RetrievalMetrics({1: 25.25, 10: 100 / 3}, 4.5, 12.34, queries=999, candidates=5000),
@@ -56,54 +50,25 @@ def test_table_of_folds_as_printed():
     assert lines[-1] == "rsum 159.4, the mean of 138.6 180.2"
 
 
-def test_folds_are_written_beside_the_whole(tmp_path):
-    path = tmp_path / "metrics.json"
-    write_metrics(path, METRICS, dataset="coco", split="testall", folded=FOLDED)
-    written = json.loads(path.read_text(encoding="utf-8"))
-    assert written["folded"] == json.loads(json.dumps(FOLDED.to_dict()))
-    assert written["folded"]["mean"]["i2t"]["R@1"] == 30.25
-    assert written["metrics"]["i2t"]["R@1"] == 25.25
+def test_intervals_stand_below_their_recalls():
+    def side(*values):
+        intervals = [Interval(*one) for one in values]
+        return DirectionIntervals(
+            dict(zip((1, 10), intervals, strict=True)), Interval(1, 1, 1), Interval(1, 1, 1)
+        )
 
-
-def test_document_as_written(tmp_path):
-    path = tmp_path / "new" / "metrics.json"
-    write_metrics(path, METRICS, dataset="flickr8k", split="dev", extra={"config": {"seed": 1}})
-    written = json.loads(path.read_text(encoding="utf-8"))
-    versions = written.pop("versions")
-    assert versions["user-itr"] == __version__
-    assert versions["numpy"] == np.__version__
-    assert versions["torch"] == str(torch.__version__)
-    assert written == {
-        "format": 1,
-        "dataset": "flickr8k",
-        "split": "dev",
-        "images": 1000,
-        "captions": 5000,
-        "metrics": json.loads(json.dumps(METRICS.to_dict())),
-        "extra": {"config": {"seed": 1}},
-    }
-    assert written["metrics"]["i2t"]["R@1"] == 25.25
-    assert written["metrics"]["rsum"] == pytest.approx(45.25 + 100 / 3 + 60)
-
-
-@pytest.mark.parametrize(
-    ("extra", "error"), [({"rate": float("nan")}, ValueError), ({"path": object()}, TypeError)]
-)
-def test_the_file_before_survives_a_failed_write(tmp_path, extra, error):
-    path = tmp_path / "metrics.json"
-    path.write_text("before")
-    with pytest.raises(error):
-        write_metrics(path, METRICS, dataset="set", split="dev", extra=extra)
-    assert [entry.name for entry in tmp_path.iterdir()] == ["metrics.json"]
-    assert path.read_text() == "before"
-
-
-def test_a_place_that_cannot_be_written_is_named(tmp_path):
-    (tmp_path / "file").write_text("no folder")
-    target = tmp_path / "file" / "metrics.json"
-    with pytest.raises(DataError, match=r"metrics\.json: cannot be written \(.+\); name a file in"):
-        write_metrics(target, METRICS, dataset="set", split="dev")
-    (tmp_path / "folder").mkdir()
-    with pytest.raises(DataError, match=r"folder: cannot be written"):
-        write_metrics(tmp_path / "folder", METRICS, dataset="set", split="dev")
-    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["file", "folder"]
+    intervals = CrossModalIntervals(
+        side((25.25, 20, 30.04), (33.3, 30, 40)),
+        side((20, 15, 25), (60, 55.55, 66)),
+        Interval(138.6, 130, 150),
+        resamples=10,
+        seed=0,
+    )
+    console = Console(width=80, color_system=None)
+    with console.capture() as capture:
+        console.print(metrics_table(METRICS, "flickr8k, dev", intervals))
+    lines = [" ".join(line.split()) for line in capture.get().splitlines()]
+    at = lines.index("image to text 25.2 33.3 4.5 12.3 999 5000")
+    assert lines[at + 1] == "20.0-30.0 30.0-40.0"
+    assert lines[at + 3] == "15.0-25.0 55.5-66.0"
+    assert "rsum 138.6 (130.0 to 150.0), pessimistic ties, 95 % intervals over images" in lines

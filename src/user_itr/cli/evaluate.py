@@ -112,7 +112,6 @@ def _sources(
     from user_itr.data.identity import split_key
     from user_itr.data.readers import load_captions
     from user_itr.evaluation.sources import embeddings_source, open_files, source_kind
-    from user_itr.model.checkpoint import resolve_checkpoint
     from user_itr.model.embedder import load
     from user_itr.model.split_embeddings import embed_split, load_split
 
@@ -149,7 +148,7 @@ def _sources(
             )
         sources.append(
             embeddings_source(
-                resolve_checkpoint(path).name if len(paths) == 1 else str(path),
+                str(path),
                 "checkpoint",
                 embedded.images,
                 embedded.captions,

@@ -90,9 +90,9 @@ def open_files(path: Path, split: CaptionedImages) -> Source:
             raise DataError(f"{path}: {error}") from None
     wanted = (len(split.image_ids), len(split.captions))
     if source.scores.shape != wanted:
-        images, captions = source.scores.shape
+        found = source.scores.shape
         raise DataError(
-            f"{path}: scores {images} images and {captions} captions, and {split.name}, "
+            f"{path}: scores {found[0]} images and {found[1]} captions, and {split.name}, "
             f"{split.split} has {wanted[0]} and {wanted[1]}; give the same split."
         )
     return source

@@ -10,7 +10,7 @@ from typing import TypeAlias
 import numpy as np
 
 WIDTH, HEIGHT = 560, 260
-_LEFT, _RIGHT, _TOP, _BOTTOM = 44, 12, 12, 40
+_LEFT, _RIGHT, _TOP, _BOTTOM = 44, 24, 12, 40
 _Axis: TypeAlias = Callable[[float], float]
 _NAMES = ("image to text", "text to image")
 

@@ -88,7 +88,7 @@
     find("queries").replaceChildren(...found.slice(0, shown).map(card));
     const visible = Math.min(shown, found.length);
     find("count").textContent = found.length
-      ? `${visible} of ${found.length} queries; the page holds the hardest ${content.queries.length}.`
+      ? `${visible} of ${found.length} queries. The page holds the hardest of each direction.`
       : "No query fits. Clear the filters, or look for another word.";
     find("more").hidden = visible >= found.length;
   };
