@@ -117,7 +117,7 @@ def test_folds_beside_the_whole_split(command: Command, checkpoint: Path, tmp_pa
     assert document["metrics"]["t2i"]["candidates"] == 12
     whole, folded = done.out.split("mean of 3 folds")
     for printed, rsum in ((whole, document["metrics"]["rsum"]), (folded, mean["rsum"])):
-        assert f"rsum {rsum:.1f}, " in printed
+        assert f"rsum {rsum:.1f}" in printed
 
     plain = command("evaluate", checkpoint, "--k", "1,2")
     assert plain.out.splitlines() == whole.splitlines()[: len(plain.out.splitlines())]
@@ -175,7 +175,7 @@ def test_images_of_another_backbone_are_refused(command: Command, tmp_path: Path
         (["{model}", "--fusion", "sum"], "--fusion 'sum': use mean or rank."),
         (["{model}", "{model}", "--fusion", "rank", "--folds", "3"], "no scores for folds; use"),
         (["{model}", "--resamples", "-1"], "resamples is -1; give 0 for none"),
-        (["{model}", "--cxc", "{data}"], "the images have no|images: no ids|no ids"),
+        (["{model}", "--cxc", "{data}"], "the images of this split have no MSCOCO ids"),
         (["{model}", "--folds", "5"], "folds is 5, and 12 images do not fall into 5 equal folds"),
         (["{model}", "--split", "tset"], "no split 'tset'"),
         (["{model}", "--data", "nowhere"], "nowhere: no such folder"),
@@ -184,9 +184,7 @@ def test_images_of_another_backbone_are_refused(command: Command, tmp_path: Path
 )
 def test_mistakes(command: Command, checkpoint: Path, words: list[str], sentence: str) -> None:
     filled = [w.format(model=checkpoint, data=checkpoint.parent / "things") for w in words]
-    assert re.search(
-        sentence if "|" in sentence else re.escape(sentence), command.mistake("evaluate", *filled)
-    )
+    assert sentence in command.mistake("evaluate", *filled)
 
 
 def embeddings(checkpoint: Path) -> tuple[np.ndarray, np.ndarray]:

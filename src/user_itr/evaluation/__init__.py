@@ -1,5 +1,7 @@
 """From embeddings to ranks, metrics and a report; knows nothing of the model.
 
-`ranks` finds the rank of the right candidate, `metrics` turns ranks into R@K, median and mean
-rank and rsum, `report` prints and writes them. Definitions: docs/metrics.md.
+`embedding_scores` and `scores` say what can be ranked, `relevance` what is right, `ranks` and
+`cross_modal` find the rank of the best right candidate and `positive_ranks` of every one, `metrics`,
+`precision` and `protocols` make figures of ranks, `intervals` and `paired_tests` say how sure they
+are. Definitions: docs/metrics.md.
 """

@@ -140,6 +140,8 @@ def comparison_table(comparison: Comparison) -> Table:
     a, b = comparison.names
     table = Table(
         box=SIMPLE_HEAD,
+        collapse_padding=True,
+        pad_edge=False,
         title=f"A: {a}\nB: {b}",
         caption=(
             "B less A with its 95 % interval and p by a paired bootstrap over images; queries that "

@@ -235,10 +235,13 @@ def _check(path: Path, stored: StoredEvaluation) -> None:
                     "write the evaluation again."
                 )
     # Its own checks name what is wrong with captions and images.
-    CaptionedImages(
-        stored.dataset,
-        stored.split,
-        tuple(items.images),
-        tuple(items.captions),
-        np.array(items.caption_image, np.int64),
-    )
+    try:
+        CaptionedImages(
+            stored.dataset,
+            stored.split,
+            tuple(items.images),
+            tuple(items.captions),
+            np.array(items.caption_image, np.int64),
+        )
+    except DataError as error:
+        raise DataError(f"{path}: field items: {error}") from None

@@ -51,7 +51,14 @@ def _table(
     ranges: Sequence[Mapping[str, str]] = ({}, {}),
 ) -> Table:
     """A table of `RetrievalMetrics.to_dict` of image to text and of text to image."""
-    table = Table(title=title, caption=caption, caption_justify="left", box=SIMPLE_HEAD)
+    table = Table(
+        title=title,
+        caption=caption,
+        caption_justify="left",
+        box=SIMPLE_HEAD,
+        collapse_padding=True,
+        pad_edge=False,
+    )
     table.add_column("direction", no_wrap=True)
     recalls = [name for name in rows[0] if name.startswith("R@")]
     for name in (*recalls, "median", "mean", "queries", "among"):

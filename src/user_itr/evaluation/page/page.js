@@ -93,7 +93,7 @@
     find("more").hidden = visible >= found.length;
   };
   const restart = () => { shown = STEP; render(); };
-  find("filters").addEventListener("input", restart);
+  for (const kind of ["input", "change"]) find("filters").addEventListener(kind, restart);
   find("filters").addEventListener("submit", (event) => event.preventDefault());
   find("filters").addEventListener("reset", () => setTimeout(restart));
   find("more").addEventListener("click", () => { shown += STEP; render(); });
