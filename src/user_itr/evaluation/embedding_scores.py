@@ -30,7 +30,7 @@ class EmbeddingScores:
     stand, on a CPU as on a GPU.
 
     Args:
-        queries: (Q, D), any float type; nothing is copied that is float32 already.
+        queries: (Q, D), any float type; contiguous arrays and memory maps are not copied.
         candidates: (C, D), any float type, on the device of the queries or in an array.
         sides: what rows and columns are called in error messages.
 
@@ -83,10 +83,10 @@ class EmbeddingScores:
     def tile_scorer(self, start: int, stop: int) -> TileScorer:
         """See `Scores`; TF32 and bfloat16 products must be off (`full_precision`)."""
         queries, candidates = self._sides
-        matrix = candidates.float32(start, stop).T
+        matrix = candidates.values[start:stop].float().T
 
         def score(first: int, last: int, out: torch.Tensor) -> None:
-            torch.mm(queries.float32(first, last), matrix, out=out)
+            torch.mm(queries.values[first:last].float(), matrix, out=out)
 
         return score
 
@@ -103,20 +103,27 @@ class EmbeddingScores:
     def _exact(self, rows: torch.Tensor, columns: torch.Tensor) -> torch.Tensor:
         scores = torch.empty(len(rows), dtype=torch.float64, device=self.device)
         queries, candidates = self._sides
+        shape = (min(_PAIRS, len(rows)), queries.values.shape[1])
+        left = queries.values.new_empty(shape)  # buffers: fresh memory costs more than the sums
+        right = candidates.values.new_empty(shape)
+        products = torch.empty(shape, dtype=torch.float64, device=self.device)
         for start in range(0, len(rows), _PAIRS):
-            part = slice(start, start + _PAIRS)
-            products = queries.float64(rows[part]).mul_(candidates.float64(columns[part]))
-            scores[part] = _tree_sum(products)
+            stop = min(start + _PAIRS, len(rows))
+            part = slice(stop - start)
+            torch.index_select(queries.values, 0, rows[start:stop], out=left[part])
+            torch.index_select(candidates.values, 0, columns[start:stop], out=right[part])
+            products[part].copy_(left[part]).mul_(right[part])
+            scores[start:stop] = _tree_sum(products[part])
         return scores
 
     def rounded(self, start: int, stop: int) -> torch.Tensor:
         """See `Scores`."""
         queries, candidates = self._sides
-        rows = _tensor(queries.values[start:stop], self.device).double()
+        rows = queries.values[start:stop].double()
         out = torch.empty(len(rows), self.shape[1], device=self.device)
         for first in range(0, self.shape[1], _NORM_ROWS):
             part = slice(first, first + _NORM_ROWS)
-            out[:, part] = rows @ _tensor(candidates.values[part], self.device).double().T
+            out[:, part] = rows @ candidates.values[part].double().T
         return out
 
     def transpose(self) -> EmbeddingScores:
@@ -135,29 +142,21 @@ class EmbeddingScores:
 class _Side:
     """One side's rows (n, D), known to be finite, and their norms (n,) float64."""
 
-    values: Embeddings
+    values: torch.Tensor
     name: str
     norms: torch.Tensor
 
     @classmethod
     def of(cls, values: Embeddings, name: str, device: torch.device) -> _Side:
-        is_float = (
-            values.is_floating_point()
-            if isinstance(values, torch.Tensor)
-            else np.issubdtype(values.dtype, np.floating)
-        )
-        if not is_float:
-            raise DataError(f"{name} are {values.dtype}; give embeddings of a float type.")
-        if values.ndim != 2 or 0 in values.shape:
+        rows = _as_tensor(values, name).to(device)
+        if rows.ndim != 2 or 0 in rows.shape:
             raise DataError(
-                f"{name} have shape {tuple(values.shape)}; give (rows, width) with neither zero."
+                f"{name} have shape {tuple(rows.shape)}; give (rows, width) with neither zero."
             )
-        values = values.detach().to(device) if isinstance(values, torch.Tensor) else values
-        side = cls(values, name, torch.empty(len(values), dtype=torch.float64, device=device))
-        for start in range(0, len(values), _NORM_ROWS):
-            part = slice(start, start + _NORM_ROWS)
-            rows = _tensor(values[part], device).double()
-            squares = torch.einsum("nd,nd->n", rows, rows)
+        norms = torch.empty(len(rows), dtype=torch.float64, device=device)
+        for start in range(0, len(rows), _NORM_ROWS):
+            block = rows[start : start + _NORM_ROWS].double()
+            squares = torch.einsum("nd,nd->n", block, block)
             good = squares <= _LARGEST_NORM**2  # NaN compares false
             if not bool(good.all()):
                 row = start + int(torch.argmin(good.to(torch.uint8)))
@@ -165,47 +164,36 @@ class _Side:
                     f"{name}, row {row}: holds NaN, infinity or values too large to score; "
                     "look for a diverged training run or a damaged embedding file."
                 )
-            side.norms[part] = squares.sqrt_()
-        return side
+            norms[start : start + _NORM_ROWS] = squares.sqrt_()
+        return cls(rows, name, norms)
 
-    @property
-    def device(self) -> torch.device:
-        return self.norms.device
-
-    def float32(self, start: int, stop: int) -> torch.Tensor:
-        return _tensor(self.values[start:stop], self.device).float()
-
-    def float64(self, rows: torch.Tensor) -> torch.Tensor:
-        """Some rows (R,) -> (R, D), a copy."""
-        if isinstance(self.values, torch.Tensor):
-            return self.values[rows].to(torch.float64, copy=True)
-        return torch.from_numpy(self.values[rows.cpu().numpy()].astype(np.float64)).to(self.device)
-
-    def take(self, rows: np.ndarray) -> Embeddings:
+    def take(self, rows: np.ndarray) -> torch.Tensor:
         if len(rows) and np.array_equal(rows, np.arange(rows[0], rows[0] + len(rows))):
             return self.values[int(rows[0]) : int(rows[0]) + len(rows)]
-        if isinstance(self.values, torch.Tensor):
-            return self.values[torch.from_numpy(rows).to(self.device)]
-        return np.take(self.values, rows, axis=0)
+        return self.values[torch.from_numpy(rows).to(self.values.device)]
 
     @cached_property
     def groups(self) -> torch.Tensor:
         """(rows,) int64: the first row that is equal to each row, bit by bit."""
-        values = self.values
-        if isinstance(values, torch.Tensor):
-            values = values.cpu().double().numpy()
+        values = self.values.cpu().double().numpy()
         rows = np.ascontiguousarray(values).view(f"V{values.shape[1] * values.itemsize}").ravel()
         _, first, inverse = np.unique(rows, return_index=True, return_inverse=True)
         return torch.from_numpy(first[inverse.ravel()])
 
 
-def _tensor(values: Embeddings, device: torch.device) -> torch.Tensor:
+def _as_tensor(values: Embeddings, name: str) -> torch.Tensor:
+    """The rows as a contiguous tensor; native contiguous arrays and memory maps are not copied."""
     if isinstance(values, torch.Tensor):
-        return values
+        if not values.is_floating_point():
+            raise DataError(f"{name} are {values.dtype}; give embeddings of a float type.")
+        return values.detach().contiguous()
+    if not np.issubdtype(values.dtype, np.floating):
+        raise DataError(f"{name} are {values.dtype}; give embeddings of a float type.")
+    wide = values.dtype.itemsize > 8  # wider than any type of a tensor
+    native = np.dtype(np.float64) if wide else values.dtype.newbyteorder("=")
     with warnings.catch_warnings():  # read-only memory maps: they are only read here
         warnings.filterwarnings("ignore", message=".*not writable.*", category=UserWarning)
-        native = np.ascontiguousarray(values, dtype=values.dtype.newbyteorder("="))
-        return torch.from_numpy(native).to(device)
+        return torch.from_numpy(np.ascontiguousarray(values, dtype=native))
 
 
 def _tree_sum(values: torch.Tensor) -> torch.Tensor:
