@@ -31,6 +31,7 @@ def unit(rng, rows, width):
 def small_tiles(monkeypatch, rows=5, columns=8):
     monkeypatch.setattr(counting, "ROWS", rows)
     monkeypatch.setattr(counting, "COLUMNS", columns)
+    monkeypatch.setattr(counting, "_KERNEL", 1)
 
 
 def test_hand_computed():

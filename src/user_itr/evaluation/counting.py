@@ -15,15 +15,16 @@ import torch
 
 from user_itr.evaluation.scores import UNIT, Scores
 
-ROWS = 960
-"""Rows of a tile, a multiple of matrix kernels' blocks."""
+ROWS = 1920
+"""Most rows of a tile: enough for a matrix product at full speed."""
 
 COLUMNS = 2048
-"""Columns of a tile: 8 MB of scores, near the processor while they are counted."""
+"""Most columns of a tile: 16 MB of scores with its rows, near the processor while counted."""
 
 _LANES = 8
 _GROUP = 128  # words of a row summed before their lanes are read
 _STRIP = 240  # rows summed before their lanes are read
+_KERNEL = 48  # rows and columns that matrix kernels take at once divide it
 
 
 @contextmanager
@@ -112,25 +113,26 @@ def count_ahead(
     by_row = None if row_best is None else _Threshold(row_best, scores)
     by_column = None if column_best is None else _Threshold(column_best, scores.transpose())
     out_rows, out_columns = left_out
-    order = torch.argsort(out_columns // COLUMNS * n_rows + out_rows)
+    height, width = _even(n_rows, ROWS), _even(n_columns, COLUMNS)
+    order = torch.argsort(out_columns // width * n_rows + out_rows)
     out_rows, out_columns = out_rows[order], out_columns[order]
-    place = out_columns // COLUMNS * n_rows + out_rows  # ascending
+    place = out_columns // width * n_rows + out_rows  # ascending
 
     step = _LANES * _GROUP
-    padded = -(-min(COLUMNS, n_columns) // step) * step
-    buffer = torch.empty(min(ROWS, n_rows) * min(COLUMNS, n_columns), device=device)
-    masks = torch.zeros(3, min(ROWS, n_rows), padded, dtype=torch.uint8, device=device)
+    padded = -(-width // step) * step
+    buffer = torch.empty(height * width, device=device)
+    masks = torch.zeros(3, height, padded, dtype=torch.uint8, device=device)
     with full_precision():
-        for start in range(0, n_columns, COLUMNS):
-            stop = min(start + COLUMNS, n_columns)
+        for start in range(0, n_columns, width):
+            stop = min(start + width, n_columns)
             scorer = scores.tile_scorer(start, stop)
-            if stop - start < COLUMNS:
+            if stop - start < width:
                 masks.zero_()  # the last tile is narrower: nothing may be left of the one before
-            for first in range(0, n_rows, ROWS):
-                last = min(first + ROWS, n_rows)
+            for first in range(0, n_rows, height):
+                last = min(first + height, n_rows)
                 tile = buffer[: (last - first) * (stop - start)].view(last - first, stop - start)
                 scorer(first, last, tile)
-                base = start // COLUMNS * n_rows
+                base = start // width * n_rows
                 bounds = torch.searchsorted(
                     place, torch.tensor([base + first, base + last], device=device)
                 ).tolist()
@@ -175,6 +177,12 @@ def _count_tile(
         by_row.settle(rows + first, values, exact)
     if by_column is not None:
         by_column.settle(columns + start, values, exact)
+
+
+def _even(size: int, most: int) -> int:
+    """Length of pieces, at most about `most`, that cut `size` with no short piece at the end."""
+    piece = -(-size // -(-size // most))
+    return min(size, -(-piece // _KERNEL) * _KERNEL)
 
 
 def _sums(mask: torch.Tensor, axis: int) -> torch.Tensor:
