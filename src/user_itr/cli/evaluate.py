@@ -56,6 +56,10 @@ def evaluate_command(
         None, "--cxc", help="Also Crisscrossed Captions, with its annotation files in this folder."
     ),
     eccv: bool = typer.Option(False, "--eccv", help="Also ECCV Caption (extra: eccv)."),
+    pmrp: Path | None = typer.Option(
+        None, "--pmrp", help="Also PMRP, with this MSCOCO instances_*.json."
+    ),
+    precision: bool = typer.Option(False, "--precision", help="Also mAP@R, R-Precision, nDCG."),
     json: Path | None = typer.Option(None, "--json", help="Also write the result to this file."),
     report: Path | None = typer.Option(
         None, "--report", help="Also write a page to look at, one .html file."
@@ -79,6 +83,8 @@ def evaluate_command(
         resamples=resamples,
         cxc=cxc,
         eccv=eccv,
+        pmrp=pmrp,
+        precision=precision,
         top=report is not None,
     )
     given = {"data": data, "format": format, "images": images}
@@ -182,7 +188,12 @@ def _protocol_table(name: str, document: dict[str, Any]) -> Table:
     """The figures of a further protocol, one a line, by their names in the document."""
     from rich.table import Table
 
-    titles = {"cxc": "Crisscrossed Captions", "eccv": "ECCV Caption"}
+    titles = {
+        "cxc": "Crisscrossed Captions",
+        "eccv": "ECCV Caption",
+        "pmrp": "Plausible matches",
+        "precision": "All right answers",
+    }
     table = Table("figure", title=titles[name])
     table.add_column("value", justify="right")
 

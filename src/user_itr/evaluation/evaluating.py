@@ -8,12 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from user_itr.data.captions import CaptionedImages
-from user_itr.errors import ConfigError
+from user_itr.errors import ConfigError, DataError
 from user_itr.evaluation.cross_modal import cross_modal_ranks
 from user_itr.evaluation.folds import evaluate_folds, fold_size
 from user_itr.evaluation.fusion import fused_ranks
 from user_itr.evaluation.intervals import recall_intervals
 from user_itr.evaluation.metrics import DEFAULT_KS, CrossModalMetrics
+from user_itr.evaluation.positive_ranks import positive_ranks
+from user_itr.evaluation.precision import Placement, PrecisionMetrics
+from user_itr.evaluation.protocols.ids import rows_by_id
 from user_itr.evaluation.ranks import TieRule, check_ties
 from user_itr.evaluation.relevance import Relevance
 from user_itr.evaluation.result import EvaluationResult, Fusion, TopLists
@@ -37,6 +40,8 @@ class Request:
         resamples: of the intervals; 0 for none.
         cxc: folder of the Crisscrossed Captions files, for its protocol.
         eccv: whether to take the ECCV Caption protocol.
+        pmrp: MSCOCO instances file of the split's images, for plausible-match R-Precision.
+        precision: whether to take mAP@R, R-Precision and nDCG over all right answers.
         top: whether to keep the first candidates of each query.
     """
 
@@ -47,6 +52,8 @@ class Request:
     resamples: int = 0
     cxc: Path | None = None
     eccv: bool = False
+    pmrp: Path | None = None
+    precision: bool = False
     top: bool = False
 
     def check(self, split: CaptionedImages, models: int) -> None:
@@ -67,6 +74,8 @@ class Request:
                 "folds": self.folds is not None,
                 "CxC": self.cxc is not None,
                 "ECCV Caption": self.eccv,
+                "PMRP": self.pmrp is not None,
+                "mAP@R": self.precision,
                 "a report": self.top,
             }
             for name, wanted in asked.items():
@@ -74,15 +83,21 @@ class Request:
                     raise ConfigError(
                         f"rank fusion has no scores for {name}; use the fusion by mean."
                     )
+        if self.ties == "expected" and (self.eccv or self.pmrp is not None or self.precision):
+            raise ConfigError(
+                "ECCV Caption, PMRP and mAP@R rank every right answer, which has no expected "
+                "place; use pessimistic ties."
+            )
         if self.eccv:
             from user_itr.evaluation.protocols.eccv import EccvGroundTruth
 
-            if self.ties == "expected":
-                raise ConfigError(
-                    "ECCV Caption ranks every positive, which has no expected place; use "
-                    "pessimistic ties."
-                )
+            rows_by_id(split.coco_ids, "images")
+            rows_by_id(split.caption_ids, "captions")
             EccvGroundTruth.load()
+        if self.pmrp is not None:
+            rows_by_id(split.coco_ids, "images")
+            if not self.pmrp.is_file():
+                raise DataError(f"{self.pmrp}: no such file; give an MSCOCO instances_*.json.")
         if self.cxc is not None:
             _cxc_truth(self.cxc, split)
 
@@ -156,10 +171,32 @@ def _protocols(
             request.ks,
             ties=request.ties,
         ).to_dict()
-    if request.eccv and request.ties != "expected":
+    if request.ties == "expected":
+        return found
+    if request.eccv:
         from user_itr.evaluation.protocols.eccv import eccv_metrics
 
         found["eccv"] = eccv_metrics(
             scores, split.coco_ids, split.caption_ids, request.ks, ties=request.ties
         ).to_dict()
+    if request.pmrp is not None:
+        from user_itr.evaluation.protocols.plausible import (
+            plausible_match_metrics,
+            read_object_labels,
+        )
+
+        labels = read_object_labels(request.pmrp, split.coco_ids or ())
+        found["pmrp"] = plausible_match_metrics(
+            scores, split.caption_image, labels, ties=request.ties
+        ).to_dict()
+    if request.precision:
+        relevance = Relevance.from_caption_image(split.caption_image, len(split.image_ids))
+        sides = {
+            "i2t": (scores, relevance),
+            "t2i": (scores.transpose(), relevance.transpose()),
+        }
+        found["precision"] = {
+            way: PrecisionMetrics.of(Placement.of(positive_ranks(*side), request.ties)).to_dict()
+            for way, side in sides.items()
+        }
     return found

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -14,6 +13,7 @@ from user_itr.errors import DataError
 from user_itr.evaluation.embedding_scores import EmbeddingScores
 from user_itr.evaluation.result import ScoredBy
 from user_itr.evaluation.scores import MatrixScores, Scores
+from user_itr.features.backbones.base import hash_files
 
 IMAGES, CAPTIONS = "images.npy", "captions.npy"
 """The two files of a folder of embeddings: (N, D) and (M, D), any float type."""
@@ -78,13 +78,13 @@ def open_files(path: Path, split: CaptionedImages) -> Source:
             scores = MatrixScores(matrix)
         except DataError as error:
             raise DataError(f"{path}: {error}") from None
-        source = Source(ScoredBy(path.stem, "similarity", _sha256(path)), scores)
+        source = Source(ScoredBy(path.stem, "similarity", hash_files([path])), scores)
     else:
         files = (path / IMAGES, path / CAPTIONS)
         images, captions = (open_array(file) for file in files)
         try:
             source = embeddings_source(
-                path.resolve().name, "embeddings", images, captions, _sha256(*files)
+                path.resolve().name, "embeddings", images, captions, hash_files(files)
             )
         except DataError as error:
             raise DataError(f"{path}: {error}") from None
@@ -120,12 +120,3 @@ def open_array(file: Path) -> np.ndarray:
     if not isinstance(array, np.ndarray) or array.ndim == 0:
         raise DataError(f"{file}: holds no single array; give one, as np.save writes it.")
     return array
-
-
-def _sha256(*files: Path) -> str:
-    digest = hashlib.sha256()
-    for path in files:
-        with path.open("rb") as file:
-            while block := file.read(2**20):
-                digest.update(block)
-    return digest.hexdigest()
