@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from user_itr.data.captions import CaptionedImages
+    from user_itr.evaluation.evaluating import Request
     from user_itr.evaluation.ranks import TieRule
     from user_itr.evaluation.result import Fusion
     from user_itr.evaluation.sources import Source
@@ -111,7 +112,7 @@ def _sources(
     given: dict[str, Any],
     features: Path | None,
     caption_image: Path | None,
-    request: Any,
+    request: Request,
 ) -> tuple[list[Source], CaptionedImages]:
     """Load or embed every model's scores of one split, once all that can be checked before is."""
     from user_itr.cli.progress import progress_of
@@ -141,28 +142,27 @@ def _sources(
             "--caption-image FILE.npy."
         )
     request.check(items, len(paths))
-    sources = []
-    for path, kind in zip(paths, kinds, strict=True):
-        if kind != "checkpoint":
-            sources.append(open_files(path, items))
-            continue
-        embedded = embed_split(embedders[path], split, progress_of, features=features, **given)
+    found = {
+        path: open_files(path, items)
+        for path, kind in zip(paths, kinds, strict=True)
+        if kind != "checkpoint"
+    }
+    for path, embedder in embedders.items():
+        embedded = embed_split(embedder, split, progress_of, features=features, **given)
         if split_key(embedded.split) != split_key(items):
             raise DataError(
                 f"{path}: was trained on another set than {paths[0]}, so that its {split} split is "
                 "another; give one set for all with --data."
             )
-        sources.append(
-            embeddings_source(
-                str(path),
-                "checkpoint",
-                embedded.images,
-                embedded.captions,
-                embedders[path].fingerprint,
-                embedders[path].model.settings.model_dump(mode="json"),
-            )
+        found[path] = embeddings_source(
+            str(path),
+            "checkpoint",
+            embedded.images,
+            embedded.captions,
+            embedder.fingerprint,
+            embedder.model.settings.model_dump(mode="json"),
         )
-    return sources, items
+    return [found[path] for path in paths], items
 
 
 def _bare_items(file: Path, scores: Path, split: str) -> CaptionedImages:
@@ -171,10 +171,11 @@ def _bare_items(file: Path, scores: Path, split: str) -> CaptionedImages:
     from user_itr.evaluation.relevance import as_caption_image
     from user_itr.evaluation.sources import count_images, open_array
 
+    rows = open_array(file)
     try:
-        rows = as_caption_image(open_array(file))
+        rows = as_caption_image(rows)
     except DataError as error:
-        raise DataError(f"{file}: {error}".replace(f"{file}: {file}", str(file))) from None
+        raise DataError(f"{file}: {error}") from None
     return CaptionedImages(
         scores.stem,
         split,
