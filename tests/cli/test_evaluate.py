@@ -271,7 +271,7 @@ def test_folds_that_do_not_fit_are_known_before_anything_is_embedded(
     def embed(*_: object, **__: object) -> None:
         raise AssertionError("embedded")
 
-    monkeypatch.setattr("user_itr.model.split_embeddings.embed_split", embed)
+    monkeypatch.setattr("user_itr.model.split_embeddings.embed_loaded", embed)
     assert "12 images do not fall into 5" in command.mistake("evaluate", checkpoint, "--folds", "5")
 
 

@@ -55,7 +55,7 @@ def sources(vectors):
 
 def test_protocols_of_an_ensemble_score_its_mean(rated, items, vectors, sources, tmp_path):
     request = Request(cxc=tmp_path, precision=True)
-    request.check(items, 2)
+    request.prepare(items, 2)
     found = evaluate_sources(sources, items, request)
 
     def mean(*sides):
@@ -79,7 +79,7 @@ def test_plausible_matches_from_an_instances_file(items, vectors, sources, tmp_p
     ]
     file.write_text(json.dumps({"annotations": entries}))
     request = Request(pmrp=file)
-    request.check(items, 1)
+    request.prepare(items, 1)
     found = evaluate_sources(sources[:1], items, request)
     labels = read_object_labels(file, items.coco_ids)
     expected = plausible_match_metrics(EmbeddingScores(*vectors[0]), items.caption_image, labels)
@@ -104,4 +104,4 @@ def test_a_similarity_matrix_has_no_image_to_image_direction(items, vectors, sou
 )
 def test_known_to_be_wrong_before_anything_is_embedded(items, request_, models, error, message):
     with pytest.raises(error, match=message):
-        request_.check(items, models)
+        request_.prepare(items, models)

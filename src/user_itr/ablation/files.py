@@ -1,27 +1,22 @@
-"""Folders, and files that are there whole or not at all."""
+"""Folders and files of an ablation, and sentences where they cannot be made."""
 
 from __future__ import annotations
 
-import os
-from contextlib import suppress
 from pathlib import Path
 
+from user_itr import files
 from user_itr.errors import ConfigError
 
 
 def replace_file(path: Path, content: bytes) -> None:
-    """Write `content` to `path`; the file there before stays until the new one is whole.
+    """Write `content` to `path` whole, or leave the file there before.
 
     Raises:
         ConfigError: if it cannot be written.
     """
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        partial.write_bytes(content)
-        partial.replace(path)
+        files.replace_file(path, content)
     except OSError as error:
-        with suppress(OSError):
-            partial.unlink()
         raise ConfigError(
             f"{path}: cannot be written ({error.strerror}); free some space, or give --out a "
             "folder you may write."

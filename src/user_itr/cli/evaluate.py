@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from user_itr.data.captions import CaptionedImages
-    from user_itr.evaluation.evaluating import Request
+    from user_itr.evaluation.evaluating import Request, Truths
     from user_itr.evaluation.ranks import TieRule
     from user_itr.evaluation.result import Fusion
     from user_itr.evaluation.sources import Source
@@ -89,9 +89,9 @@ def evaluate_command(
         top=report is not None,
     )
     given = {"data": data, "format": format, "images": images}
-    sources, items = _sources(models, split, given, features, caption_image, request)
+    sources, items, truths = _sources(models, split, given, features, caption_image, request)
     command = shlex.join(["user-itr", *sys.argv[1:]])
-    result = evaluate_sources(sources, items, request, command)
+    result = evaluate_sources(sources, items, request, truths, command)
     console = Console()
     console.print(metrics_table(result.metrics, result.title, result.intervals))
     if result.folded is not None:
@@ -113,14 +113,14 @@ def _sources(
     features: Path | None,
     caption_image: Path | None,
     request: Request,
-) -> tuple[list[Source], CaptionedImages]:
+) -> tuple[list[Source], CaptionedImages, Truths]:
     """Load or embed every model's scores of one split, once all that can be checked before is."""
     from user_itr.cli.progress import progress_of
     from user_itr.data.identity import split_key
     from user_itr.data.readers import load_captions
     from user_itr.evaluation.sources import embeddings_source, open_files, source_kind
     from user_itr.model.embedder import load
-    from user_itr.model.split_embeddings import embed_split, load_split
+    from user_itr.model.split_embeddings import embed_loaded, load_split
 
     kinds = [source_kind(path) for path in paths]
     embedders = {
@@ -131,7 +131,15 @@ def _sources(
             raise ConfigError(
                 "--caption-image goes with files of scores; a checkpoint needs a set."
             )
-        items = load_split(next(iter(embedders.values())), split, **given)[1]
+        loaded = {path: load_split(one, split, **given) for path, one in embedders.items()}
+        first = next(iter(loaded))
+        items = loaded[first].split
+        for path, other in loaded.items():
+            if split_key(other.split) != split_key(items):
+                raise DataError(
+                    f"{path}: was trained on another set than {first}, so that its {split} split "
+                    "is another; give one set for all with --data."
+                )
     elif caption_image is not None:
         items = _bare_items(caption_image, paths[0], split)
     elif given["data"] is not None:
@@ -141,19 +149,14 @@ def _sources(
             f"{paths[0]}: files of scores do not say what is right; give --data SET, or "
             "--caption-image FILE.npy."
         )
-    request.check(items, len(paths))
+    truths = request.prepare(items, len(paths))
     found = {
         path: open_files(path, items)
         for path, kind in zip(paths, kinds, strict=True)
         if kind != "checkpoint"
     }
     for path, embedder in embedders.items():
-        embedded = embed_split(embedder, split, progress_of, features=features, **given)
-        if split_key(embedded.split) != split_key(items):
-            raise DataError(
-                f"{path}: was trained on another set than {paths[0]}, so that its {split} split is "
-                "another; give one set for all with --data."
-            )
+        embedded = embed_loaded(embedder, loaded[path], progress_of, features=features)
         found[path] = embeddings_source(
             str(path),
             "checkpoint",
@@ -162,7 +165,7 @@ def _sources(
             embedder.fingerprint,
             embedder.model.settings.model_dump(mode="json"),
         )
-    return [found[path] for path in paths], items
+    return [found[path] for path in paths], items, truths
 
 
 def _bare_items(file: Path, scores: Path, split: str) -> CaptionedImages:

@@ -83,8 +83,9 @@ def interval(
         magnitude: float64, a shape that broadcasts to it.
         relative_error: of the tile's scores, to the magnitude.
     """
-    margin = (relative_error + UNIT if relative_error else 0.0) * magnitude
-    margin = margin + (2.0**-80 if relative_error else 0.0)  # what underflows in float32
+    margin = torch.zeros_like(magnitude)
+    if relative_error:
+        margin = (relative_error + UNIT) * magnitude + 2.0**-80  # what underflows in float32
     infinity = torch.tensor(float("inf"), device=thresholds.device)
     low = torch.nextafter((thresholds - margin).float(), -infinity)
     high = torch.nextafter((thresholds + margin).float(), infinity)

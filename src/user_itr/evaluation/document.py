@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import platform
-from contextlib import suppress
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
@@ -22,6 +20,7 @@ from user_itr.errors import DataError
 from user_itr.evaluation.cross_modal import CrossModalRanks
 from user_itr.evaluation.ranks import BestRanks, TieRule
 from user_itr.evaluation.result import EvaluationResult
+from user_itr.files import replace_file
 
 DOCUMENT_FORMAT = 2
 """Version of the JSON document; it grows when a field changes its meaning."""
@@ -102,14 +101,10 @@ def replace_text(path: Path, text: str) -> None:
     Raises:
         DataError: if the file cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
+        replace_file(path, text.encode())
     except OSError as error:
-        with suppress(OSError):
-            temporary.unlink()
         raise DataError(
             f"{path}: cannot be written ({error.strerror}); name a file in a folder you may write."
         ) from error

@@ -128,9 +128,19 @@ class EmbeddingScores:
 
     def transpose(self) -> EmbeddingScores:
         """See `Scores`; nothing is copied."""
-        other = object.__new__(EmbeddingScores)
-        other._sides = (self._sides[1], self._sides[0])
-        return other
+        return self._of(self._sides[1], self._sides[0])
+
+    def within(self) -> tuple[EmbeddingScores, EmbeddingScores]:
+        """Scores of the queries against themselves, and of the candidates; nothing is copied."""
+        queries, candidates = self._sides
+        return self._of(queries, queries), self._of(candidates, candidates)
+
+    @classmethod
+    def _of(cls, queries: _Side, candidates: _Side) -> EmbeddingScores:
+        """Of sides that have passed the checks."""
+        scores = object.__new__(cls)
+        scores._sides = (queries, candidates)
+        return scores
 
     def take(self, rows: np.ndarray, columns: np.ndarray) -> EmbeddingScores:
         """See `Scores`; rows in one run are not copied."""

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from user_itr.data.captions import CaptionedImages
-from user_itr.errors import ConfigError, DataError
+from user_itr.errors import ConfigError
 from user_itr.evaluation.cross_modal import cross_modal_ranks
 from user_itr.evaluation.folds import evaluate_folds, fold_size
 from user_itr.evaluation.fusion import fused_ranks
@@ -16,7 +18,10 @@ from user_itr.evaluation.intervals import recall_intervals
 from user_itr.evaluation.metrics import DEFAULT_KS, CrossModalMetrics
 from user_itr.evaluation.positive_ranks import positive_ranks
 from user_itr.evaluation.precision import Placement, PrecisionMetrics
+from user_itr.evaluation.protocols.cxc import CxcGroundTruth, cxc_metrics, read_cxc
+from user_itr.evaluation.protocols.eccv import EccvGroundTruth, eccv_metrics
 from user_itr.evaluation.protocols.ids import rows_by_id
+from user_itr.evaluation.protocols.plausible import plausible_match_metrics, read_object_labels
 from user_itr.evaluation.ranks import TieRule, check_ties
 from user_itr.evaluation.relevance import Relevance
 from user_itr.evaluation.result import EvaluationResult, Fusion, TopLists
@@ -26,6 +31,21 @@ from user_itr.evaluation.top import top_candidates
 
 TOP = 10
 """Candidates kept of each query, where a report shows them."""
+
+
+@dataclass(frozen=True)
+class Truths:
+    """What is right by the protocols that were asked for; None for the others.
+
+    Args:
+        cxc: of Crisscrossed Captions.
+        eccv: of ECCV Caption.
+        labels: (N, L) bool, the objects of each image, for PMRP.
+    """
+
+    cxc: CxcGroundTruth | None = None
+    eccv: EccvGroundTruth | None = None
+    labels: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -56,12 +76,16 @@ class Request:
     precision: bool = False
     top: bool = False
 
-    def check(self, split: CaptionedImages, models: int) -> None:
-        """Raise what can be known to be wrong before anything is embedded.
+    def prepare(self, split: CaptionedImages, models: int) -> Truths:
+        """Read what the protocols need, and say what is wrong before anything is embedded.
+
+        Args:
+            split: the items.
+            models: how many are evaluated as one.
 
         Raises:
             ConfigError: if a value is out of its range or two do not go together.
-            DataError: if the files of CxC do not fit the split.
+            DataError: if the files of CxC or PMRP cannot be read, or do not fit the split.
             MissingExtraError: if ECCV Caption's package is needed and missing.
         """
         check_ties(self.ties)
@@ -88,35 +112,41 @@ class Request:
                 "ECCV Caption, PMRP and mAP@R rank every right answer, which has no expected "
                 "place; use pessimistic ties."
             )
+        eccv = labels = cxc = None
         if self.eccv:
-            from user_itr.evaluation.protocols.eccv import EccvGroundTruth
-
             rows_by_id(split.coco_ids, "images")
             rows_by_id(split.caption_ids, "captions")
-            EccvGroundTruth.load()
+            eccv = EccvGroundTruth.load()
         if self.pmrp is not None:
-            rows_by_id(split.coco_ids, "images")
-            if not self.pmrp.is_file():
-                raise DataError(f"{self.pmrp}: no such file; give an MSCOCO instances_*.json.")
+            labels = read_object_labels(self.pmrp, list(rows_by_id(split.coco_ids, "images")))
         if self.cxc is not None:
-            _cxc_truth(self.cxc, split)
+            cxc = read_cxc(
+                self.cxc, split.split, split.coco_ids, split.caption_ids, split.caption_image
+            )
+        return Truths(cxc, eccv, labels)
 
 
 def evaluate_sources(
-    sources: Sequence[Source], split: CaptionedImages, request: Request, command: str = ""
+    sources: Sequence[Source],
+    split: CaptionedImages,
+    request: Request,
+    truths: Truths | None = None,
+    command: str = "",
 ) -> EvaluationResult:
     """Measure one model, or several as one.
 
     Args:
         sources: scores of the split's items.
         split: the items.
-        request: what to measure; `Request.check` has passed.
+        request: what to measure.
+        truths: of `Request.prepare`, which is called where it is not given.
         command: for the record.
 
     Raises:
-        ConfigError: as `Request.check`.
-        DataError: if the scores do not fit the split.
+        UserItrError: as `Request.prepare`, or if the scores do not fit the split.
     """
+    if truths is None:
+        truths = request.prepare(split, len(sources))
     relevance = Relevance.from_caption_image(split.caption_image, len(split.image_ids))
     by_rank = request.fusion == "rank" and len(sources) > 1
     parts = [source.scores for source in sources]
@@ -140,54 +170,42 @@ def evaluate_sources(
         metrics=CrossModalMetrics.of(ranks, ks, ties),
         intervals=intervals,
         folded=folded,
-        protocols=_protocols(sources, scores, split, request),
+        protocols=_protocols(sources, scores, split, request, truths),
         top=top,
         command=command,
     )
 
 
-def _cxc_truth(folder: Path, split: CaptionedImages) -> Any:
-    from user_itr.evaluation.protocols.cxc import read_cxc
-
-    return read_cxc(folder, split.split, split.coco_ids, split.caption_ids, split.caption_image)
-
-
 def _protocols(
-    sources: Sequence[Source], scores: Scores, split: CaptionedImages, request: Request
+    sources: Sequence[Source],
+    scores: Scores,
+    split: CaptionedImages,
+    request: Request,
+    truths: Truths,
 ) -> dict[str, Any]:
     found: dict[str, Any] = {}
-    if request.cxc is not None:
-        from user_itr.evaluation.protocols.cxc import cxc_metrics
-
-        truth = _cxc_truth(request.cxc, split)
+    ks, ties = request.ks, request.ties
+    if truths.cxc is not None:
         captions = [source.captions for source in sources if source.captions is not None]
         images = [source.images for source in sources if source.images is not None]
         whole = len(captions) == len(sources)
         found["cxc"] = cxc_metrics(
-            truth,
+            truths.cxc,
             scores,
             mean_scores(captions) if whole else None,
             mean_scores(images) if whole else None,
-            request.ks,
-            ties=request.ties,
+            ks,
+            ties=ties,
         ).to_dict()
-    if request.ties == "expected":
+    if ties == "expected":  # `Request.prepare` has refused the others
         return found
-    if request.eccv:
-        from user_itr.evaluation.protocols.eccv import eccv_metrics
-
+    if truths.eccv is not None:
         found["eccv"] = eccv_metrics(
-            scores, split.coco_ids, split.caption_ids, request.ks, ties=request.ties
+            scores, split.coco_ids, split.caption_ids, ks, truth=truths.eccv, ties=ties
         ).to_dict()
-    if request.pmrp is not None:
-        from user_itr.evaluation.protocols.plausible import (
-            plausible_match_metrics,
-            read_object_labels,
-        )
-
-        labels = read_object_labels(request.pmrp, split.coco_ids or ())
+    if truths.labels is not None:
         found["pmrp"] = plausible_match_metrics(
-            scores, split.caption_image, labels, ties=request.ties
+            scores, split.caption_image, truths.labels, ties=ties
         ).to_dict()
     if request.precision:
         relevance = Relevance.from_caption_image(split.caption_image, len(split.image_ids))
@@ -196,7 +214,7 @@ def _protocols(
             "t2i": (scores.transpose(), relevance.transpose()),
         }
         found["precision"] = {
-            way: PrecisionMetrics.of(Placement.of(positive_ranks(*side), request.ties)).to_dict()
+            way: PrecisionMetrics.of(Placement.of(positive_ranks(*side), ties)).to_dict()
             for way, side in sides.items()
         }
     return found

@@ -54,12 +54,8 @@ def embeddings_source(
     settings: dict[str, object] | None = None,
 ) -> Source:
     """Scores of embeddings (N, D) and (M, D), cosines for unit rows."""
-    return Source(
-        ScoredBy(name, kind, sha256, settings),
-        EmbeddingScores(images, captions),
-        EmbeddingScores(images, images, ("images", "images")),
-        EmbeddingScores(captions, captions, ("captions", "captions")),
-    )
+    scores = EmbeddingScores(images, captions)
+    return Source(ScoredBy(name, kind, sha256, settings), scores, *scores.within())
 
 
 def open_files(path: Path, split: CaptionedImages) -> Source:

@@ -19,6 +19,21 @@ from user_itr.model.embedder import Embedder
 
 
 @dataclass(frozen=True)
+class LoadedSplit:
+    """A split, and where it came from.
+
+    Args:
+        path: of the captioned set.
+        split: its captioned images.
+        trained_on: the feature store that was given for training, where the set is the training's.
+    """
+
+    path: Path
+    split: CaptionedImages
+    trained_on: Path | None
+
+
+@dataclass(frozen=True)
 class SplitEmbeddings:
     """Both sides of a split.
 
@@ -60,11 +75,21 @@ def embed_split(
         DataError: if the set cannot be read.
         FeatureError: if its features are not of the kind that the model was trained on.
     """
-    path, captioned = load_split(embedder, split, data=data, format=format, images=images)
-    settings = embedder.model.settings
+    loaded = load_split(embedder, split, data=data, format=format, images=images)
+    return embed_loaded(embedder, loaded, progress, features=features)
+
+
+def embed_loaded(
+    embedder: Embedder,
+    loaded: LoadedSplit,
+    progress: Callable[[str], AbstractContextManager[Callable[[int, int], None]]],
+    *,
+    features: Path | None = None,
+) -> SplitEmbeddings:
+    """`embed_split` of a split that `load_split` has read; arguments and errors are the same."""
+    path, captioned, trained_on = loaded.path, loaded.split, loaded.trained_on
     backbone = str(embedder.model.features["backbone"])
     store = features
-    trained_on = settings.features.store if data is None else None
     # A store given for training serves where it has this split's images as well.
     if store is None and trained_on and FeatureStore.open(trained_on).holds(captioned.image_ids):
         store = trained_on
@@ -95,8 +120,8 @@ def load_split(
     data: Path | None = None,
     format: str = "auto",
     images: Path | None = None,
-) -> tuple[Path, CaptionedImages]:
-    """A split of a captioned set, by default that of the training, and the set's path.
+) -> LoadedSplit:
+    """Read a split of a captioned set, by default of that of the training.
 
     Arguments and errors are those of `embed_split`.
     """
@@ -105,12 +130,13 @@ def load_split(
     path = settings.data.path if data is None else data
     if path is None:
         raise ConfigError("the checkpoint names no captioned set; give --data PATH.")
-    return path, load_captions(
+    captioned = load_captions(
         path,
         split,
         format=settings.data.format if same_set else format,
         images=images or (settings.data.images if same_set else None),
     )
+    return LoadedSplit(path, captioned, settings.features.store if same_set else None)
 
 
 def _require_kind(path: Path, features: Regions, kind: dict[str, JsonValue]) -> None:

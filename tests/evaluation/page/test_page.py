@@ -60,7 +60,7 @@ def result(tmp_path_factory):
     split = CaptionedImages(
         split.name, "test", split.image_ids, tuple(texts), owner, image_paths=tuple(paths)
     )
-    return evaluate_sources([source], split, request, "user-itr evaluate 'a <b>'")
+    return evaluate_sources([source], split, request, command="user-itr evaluate 'a <b>'")
 
 
 def test_content_names_what_is_shown(result):
