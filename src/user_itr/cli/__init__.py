@@ -47,6 +47,7 @@ def _register() -> None:
         data,
         demo,
         evaluate,
+        export,
         features,
         index,
         search,
@@ -61,6 +62,7 @@ def _register() -> None:
     app.command("ablate")(ablate.ablate_command)
     app.command("index")(index.index_command)
     app.command("search")(search.search_command)
+    app.command("export")(export.export_command)
     app.command("convert")(convert.convert_command)
     app.command("demo")(demo.demo_command)
 

@@ -16,6 +16,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import torch
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -27,9 +28,11 @@ from user_itr.errors import CheckpointError, ConfigError, UserItrError
 from user_itr.features.backbones.base import hash_files
 from user_itr.features.compact import Compactor
 from user_itr.model.building import BIGRU, rebuild_dual_encoder
+from user_itr.model.calibration import Calibration
 from user_itr.model.dual_encoder import DualEncoder
 from user_itr.model.token_encoders import MINILM, TransformerTokens, load_transformer, weights_hash
 from user_itr.model.tokenizer import CaptionTokenizer
+from user_itr.pretrained import PREFIX, shipped_model
 
 FORMAT_VERSION = 1
 CONFIG_FILE = "config.json"
@@ -51,6 +54,7 @@ class TrainedModel:
         guide: the same of the guide of CGE, whose `regions` is 1; None without CGE.
         guide_compactor: makes guide embeddings compact; None where the model takes them raw.
         metrics: dev metrics and where in training they were reached.
+        calibration: of its cosines, where it was exported with one.
     """
 
     settings: Settings
@@ -62,6 +66,7 @@ class TrainedModel:
     guide_compactor: Compactor | None = None
     metrics: dict[str, JsonValue] = field(default_factory=dict)
     fingerprint: str = ""
+    calibration: Calibration | None = None
 
 
 class CheckpointConfig(BaseModel):
@@ -79,11 +84,17 @@ class CheckpointConfig(BaseModel):
     guide: dict[str, JsonValue] | None = None
     weights_sha256: str
     metrics: dict[str, JsonValue]
+    calibration: Calibration | None = None
     versions: dict[str, str]
 
 
-def write_model(folder: Path, model: TrainedModel) -> str:
+def write_model(folder: Path, model: TrainedModel, *, half: bool = False) -> str:
     """Write a checkpoint into an existing folder, `config.json` last; the folder is the caller's.
+
+    Args:
+        folder: to write to.
+        model: the model.
+        half: store float32 weights as float16; loading makes them float32 again.
 
     Returns:
         The fingerprint: SHA-256 of the configuration, which holds the hash of the weights.
@@ -101,7 +112,10 @@ def write_model(folder: Path, model: TrainedModel) -> str:
     if text.encoder == MINILM and tokens.cacheable:
         packaged = {"encoder": MINILM, "sha256": weights_hash(MINILM) or ""}
         tensors = {n: t for n, t in tensors.items() if not n.startswith(PACKAGED_PREFIX)}
-    save_file({n: t.detach().cpu().contiguous() for n, t in tensors.items()}, folder / WEIGHTS_FILE)
+    stored = {n: t.detach().cpu().contiguous() for n, t in tensors.items()}
+    if half:
+        stored = {n: t.half() if t.dtype == torch.float32 else t for n, t in stored.items()}
+    save_file(stored, folder / WEIGHTS_FILE)
     (folder / TOKENIZER_FILE).write_text(model.tokenizer.to_json(), "utf-8")
     # safetensors writes files that only their owner may read, whatever the umask says.
     shutil.copymode(folder / TOKENIZER_FILE, folder / WEIGHTS_FILE)
@@ -119,6 +133,7 @@ def write_model(folder: Path, model: TrainedModel) -> str:
         guide=model.guide,
         weights_sha256=hash_files([folder / WEIGHTS_FILE]),
         metrics=model.metrics,
+        calibration=model.calibration,
         versions={name: version(name) for name in ("user-itr", "torch", "transformers")},
     )
     text_form = json.dumps(config_model.model_dump(mode="json"), indent=1, ensure_ascii=False)
@@ -126,8 +141,8 @@ def write_model(folder: Path, model: TrainedModel) -> str:
     return _fingerprint(config_model)
 
 
-def save_model(out: Path, model: TrainedModel) -> None:
-    """Write a checkpoint as a new folder: complete, or not there at all.
+def save_model(out: Path, model: TrainedModel, *, half: bool = False) -> None:
+    """Write a checkpoint as a new folder: complete, or not there at all; see `write_model`.
 
     Raises:
         CheckpointError: if `out` is there already.
@@ -137,7 +152,7 @@ def save_model(out: Path, model: TrainedModel) -> None:
     out.parent.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
     try:
-        write_model(partial, model)
+        write_model(partial, model, half=half)
         partial.chmod(0o755)
         partial.replace(out)
     except BaseException:
@@ -151,7 +166,7 @@ def load_model(path: str | Path) -> TrainedModel:
     Raises:
         CheckpointError: if it is missing, damaged, of a newer format, or of other packaged weights.
     """
-    folder = resolve_checkpoint(Path(path))
+    folder = resolve_checkpoint(path)
     config = _read_config(folder / CONFIG_FILE)
     weights, vocabulary = folder / WEIGHTS_FILE, folder / TOKENIZER_FILE
     for file in (weights, vocabulary):
@@ -195,11 +210,15 @@ def load_model(path: str | Path) -> TrainedModel:
         guide_compactor,
         config.metrics,
         _fingerprint(config),
+        config.calibration,
     )
 
 
-def resolve_checkpoint(path: Path) -> Path:
-    """The checkpoint folder that `path` means: itself, or the best one of a run."""
+def resolve_checkpoint(path: str | Path) -> Path:
+    """The checkpoint folder that `path` means: itself, the best one of a run, or a shipped one."""
+    if str(path).startswith(PREFIX):
+        return shipped_model(str(path))
+    path = Path(path)
     if (path / CONFIG_FILE).is_file():
         return path
     index = path / "run.json"

@@ -22,6 +22,7 @@ from user_itr.features.guides.registry import create_guide, pooled_backbone
 from user_itr.features.regions import PRECOMPUTED
 from user_itr.model.checkpoint import TrainedModel, load_model
 from user_itr.model.tokenizer import TokenizedCaptions
+from user_itr.pretrained import DEFAULT
 
 
 class Embedder:
@@ -29,7 +30,7 @@ class Embedder:
 
     Example:
         >>> from user_itr import load
-        >>> model = load("runs/flickr8k")                          # doctest: +SKIP
+        >>> model = load()                                         # doctest: +SKIP
         >>> images = model.encode_images(["a.jpg", "b.jpg"])       # doctest: +SKIP
         >>> scores = model.encode_text(["a dog runs"]) @ images.T  # doctest: +SKIP
 
@@ -45,6 +46,7 @@ class Embedder:
         self.compactor = None if model.compactor is None else model.compactor.to(self.device)
         self.dim = model.settings.model.embedding
         self.fingerprint = model.fingerprint
+        self.calibration = model.calibration
         guide = model.guide_compactor
         self.guide_compactor = None if guide is None else guide.to(self.device)
         self._backbone: Backbone | None = None
@@ -238,8 +240,12 @@ class Embedder:
         return embeddings
 
 
-def load(path: str | Path, device: str | torch.device | None = None) -> Embedder:
-    """Load a trained model from a checkpoint's folder or a run's folder (its best checkpoint).
+def load(path: str | Path = DEFAULT, device: str | torch.device | None = None) -> Embedder:
+    """Load a trained model, by default the one that ships.
+
+    Args:
+        path: a checkpoint's folder, a run's folder (its best checkpoint), or "shipped:NAME".
+        device: see `Embedder`.
 
     Raises:
         CheckpointError: if there is none, it is damaged, or a part it names is not installed.
