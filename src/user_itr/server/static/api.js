@@ -1,0 +1,100 @@
+// The server's REST interface. Every failure is an ApiError whose `kind` says what to do about it.
+
+const PAGE = 60;
+const LARGE = 5e6; // bytes of an upload that a server may cut off without an answer
+const KINDS = { 401: "token", 404: "missing", 413: "large", 429: "busy", 503: "busy", 504: "busy" };
+
+/** kind: token, missing, large, busy, refused, failed, offline or gone. */
+export class ApiError extends Error {
+  constructor(kind, message = "") {
+    super(message);
+    this.kind = kind;
+  }
+}
+
+async function request(path, options = {}) {
+  let response;
+  try {
+    response = await fetch(path, { credentials: "same-origin", ...options });
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new ApiError(await whyNoAnswer(options.body));
+  }
+  const answer = await response.json().catch((error) => {
+    if (error.name === "AbortError") throw error;
+    return null;
+  });
+  if (response.ok && answer !== null) return answer;
+  const refused = response.status >= 400 && response.status < 500;
+  const kind = KINDS[response.status] ?? (refused ? "refused" : "failed");
+  throw new ApiError(kind, answer?.error ?? "");
+}
+
+async function whyNoAnswer(body) {
+  const local = ["localhost", "127.0.0.1", "[::1]"].includes(location.hostname);
+  if (!navigator.onLine && !local) return "offline";
+  const upload = body instanceof FormData ? body.get("photo") : null;
+  if (upload && upload.size > LARGE && (await healthy())) return "large";
+  return "gone";
+}
+
+/** Whether the server answers at all. */
+export async function healthy() {
+  try {
+    return (await fetch("healthz", { cache: "no-store" })).ok;
+  } catch {
+    return false;
+  }
+}
+
+function filters(search) {
+  const { after, before, folder, side } = search;
+  const wanted = { after, before, folder, min_width: side, min_height: side };
+  return Object.fromEntries(Object.entries(wanted).filter(([, value]) => value));
+}
+
+const get = (path, fields, signal) => request(`${path}?${new URLSearchParams(fields)}`, { signal });
+
+/**
+ * A page of photos: the best for the search, or the newest where it asks for nothing.
+ * `query` is what the first page of a search by an uploaded picture gave.
+ */
+export function page(search, { offset = 0, query = null, signal } = {}) {
+  const fields = { ...filters(search), offset, limit: PAGE };
+  if (query) {
+    return request("api/search/page", {
+      method: "POST",
+      headers: { "Content-Type": "application/json" },
+      body: JSON.stringify({ ...fields, query }),
+      signal,
+    });
+  }
+  if (search.upload) {
+    const form = new FormData();
+    const { bytes, type, name } = search.upload;
+    form.set("photo", new File([bytes], name, { type }));
+    if (search.q) form.set("q", search.q);
+    for (const [name, value] of Object.entries({ ...filters(search), limit: PAGE })) {
+      form.set(name, value);
+    }
+    return request("api/search", { method: "POST", body: form, signal });
+  }
+  if (search.similar) fields.similar = search.similar;
+  if (search.q) fields.q = search.q;
+  return get(search.q || search.similar ? "api/search" : "api/photos", fields, signal);
+}
+
+export const neighbours = (id, signal) => get("api/search", { similar: id, limit: 13 }, signal);
+
+export const facts = (id, signal) => request(`api/photos/${encodeURIComponent(id)}`, { signal });
+
+export const index = () => request("api/index");
+
+export const fileOf = (id) => `api/photos/${encodeURIComponent(id)}/file`;
+
+/** The smallest thumbnail that is sharp at `height` CSS pixels. */
+export function thumbnailOf(id, height) {
+  const needed = 0.9 * height * Math.min(devicePixelRatio, 2);
+  const size = [160, 320].find((one) => one >= needed) ?? 640;
+  return `api/photos/${encodeURIComponent(id)}/thumbnail?size=${size}`;
+}

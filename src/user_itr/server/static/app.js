@@ -1,0 +1,188 @@
+// Puts the parts together: what the address says is searched for and shown.
+
+import * as api from "./api.js";
+import { NOTHING, addressOf, isFiltered, isSearch, keyOf } from "./address.js";
+import { showChip } from "./chip.js";
+import { button, find } from "./dom.js";
+import { Filters } from "./filters.js";
+import * as format from "./format.js";
+import { Grid } from "./grid.js";
+import { installKeys } from "./keys.js";
+import * as messages from "./messages.js";
+import { Navigation } from "./navigation.js";
+import { readPicture, takePictures } from "./picture.js";
+import { Results } from "./results.js";
+import { Viewer } from "./viewer.js";
+import { whenBack } from "./waiting.js";
+
+const LOOK = {
+  rowHeight: (width) => (width < 600 ? 132 : width < 1000 ? 190 : 230),
+  gap: 6,
+};
+const box = find("#q");
+const known = new Map(); // photos that were listed, by id
+let search = null; // what is shown
+let waiting = null; // for the server to come back
+
+const link = (id) => addressOf(search, id);
+const grid = new Grid(find("#grid"), LOOK, link, open);
+const filters = new Filters((chosen) => navigation.go({ ...search, ...chosen }));
+const results = new Results(grid, find("#end"), { start, page, failure });
+const viewer = new Viewer({
+  addressOf: link,
+  open,
+  move: (photo) => navigation.move(photo.id),
+  close: (photo) => {
+    navigation.close();
+    grid.focusPhoto(photo.id);
+  },
+  search: (photo) => navigation.go({ ...NOTHING, similar: photo.id }),
+  folder: (folder) => navigation.go({ ...NOTHING, folder }),
+  more: (photos) => photos === grid.photos && results.more(),
+});
+const navigation = new Navigation(arrive);
+
+function open(photo, photos) {
+  navigation.open(photo.id);
+  for (const one of photos) known.set(one.id, one);
+  viewer.show(photo, photos);
+}
+
+/** Shows what the address asks for; `asked` by the person here, not by going back. */
+function arrive({ search: wanted, viewing, lost, scroll, asked = false }) {
+  if (asked || search === null || keyOf(wanted) !== keyOf(search)) {
+    search = wanted;
+    viewer.hide();
+    showSearch(lost);
+    results.show(search, { again: asked }).then(() => scrollTo(0, scroll));
+  }
+  if (!viewing) viewer.hide();
+  else if (viewing !== viewer.photo?.id) show(viewing);
+}
+
+function show(id) {
+  const photo = known.get(id) ?? { id };
+  const lists = [grid.photos, viewer.neighbours.photos];
+  viewer.show(photo, lists.find((photos) => photos.some((one) => one.id === id)) ?? [photo]);
+}
+
+function showSearch(lost) {
+  box.value = search.q;
+  filters.show(search);
+  const title = titleOf(search);
+  find("#title").textContent = title;
+  document.title = isSearch(search) ? `${title} – user-itr` : "user-itr: your photos";
+  if (lost) tell("A link cannot carry the picture it was made with: drop the picture again.");
+  else find("#notice").hidden = true;
+  const remove = () => {
+    navigation.go({ ...search, upload: null, similar: "", q: box.value.trim() });
+    box.focus();
+  };
+  const name = search.upload?.name ?? known.get(search.similar)?.name ?? "photo";
+  showChip(find("#chip"), search, name, remove);
+}
+
+function titleOf({ q, similar, upload }) {
+  if (similar || upload) return q ? `Photos like this one, and “${q}”` : "Photos like this one";
+  return q ? `Best matches for “${q}”` : "Newest photos";
+}
+
+function start() {
+  busy(true);
+}
+
+function busy(whether) {
+  find("#progress").hidden = !whether;
+  grid.list.setAttribute("aria-busy", String(whether));
+}
+
+function page({ photos, total, more }) {
+  busy(false);
+  again(null);
+  for (const photo of photos) known.set(photo.id, photo);
+  if (viewer.photo && photos.some((photo) => photo.id === viewer.photo.id)) {
+    viewer.showSteps(grid.photos);
+  }
+  messages.show(find("#message"), photos.length ? null : messages.nothing(search, total), ACTIONS);
+  const shown = more ? `${format.photos(photos.length)} shown` : `All ${format.photos(photos.length)}`;
+  const all = `${format.count(total)} in the index`;
+  const few = photos.length === total && !more;
+  find("#count").textContent = !photos.length ? "" : few ? format.photos(total) : `${shown} · ${all}`;
+  showIndex();
+}
+
+function failure(error, first) {
+  busy(false);
+  if (first) {
+    find("#count").textContent = "";
+    messages.show(find("#message"), messages.failure(error, search), ACTIONS);
+    again(null);
+  } else {
+    again(`${messages.failure(error, search).title}.`);
+  }
+  if (["gone", "offline"].includes(error.kind)) {
+    waiting?.abort();
+    waiting = whenBack(() => (first ? retry() : results.more()));
+  }
+}
+
+/** The line and the button below the photos when more of them could not be fetched. */
+function again(text) {
+  find("#trouble").textContent = text ?? "";
+  find("#again").hidden = text === null;
+  waiting?.abort();
+}
+
+const retry = () => results.show(search, { again: true });
+const noFilters = { after: "", before: "", folder: "", side: "" };
+const ACTIONS = {
+  retry: button("Try again", retry, { class: "main" }),
+  pick: button("Choose another picture", () => find("#pick").click(), { class: "main" }),
+  remove: button("Go on without it", () => navigation.go({ ...search, upload: null, similar: "" })),
+  clear: button("Clear the filters", () => navigation.go({ ...search, ...noFilters }), { class: "main" }),
+  newest: button("Show the newest photos", () => navigation.go(NOTHING), { class: "main" }),
+  help: button("How to search", () => find("#help").showModal()),
+};
+
+function tell(text) {
+  const notice = find("#notice");
+  notice.textContent = text;
+  notice.hidden = false;
+  clearTimeout(tell.timer);
+  tell.timer = setTimeout(() => (notice.hidden = true), 8000);
+}
+
+let indexShown = false;
+
+/** What the index holds: the folders to choose from and a line in the help. */
+async function showIndex() {
+  if (indexShown) return;
+  indexShown = true;
+  try {
+    const { photos, folders, model, sentences, version } = await api.index();
+    filters.offerFolders(folders);
+    const captions = sentences ? `, ${format.count(sentences)} sentences` : "";
+    find("#about").textContent =
+      `user-itr ${version}: ${format.photos(photos)}${captions}; model: ${model}`;
+  } catch (error) {
+    if (!(error instanceof api.ApiError)) throw error;
+    indexShown = false; // with the next page of photos again
+  }
+}
+
+find("#search").addEventListener("submit", (event) => {
+  event.preventDefault();
+  navigation.go({ ...search, q: box.value.trim() });
+  if (matchMedia("(pointer: coarse)").matches) box.blur(); // puts the keyboard on the screen away
+});
+find(".brand").addEventListener("click", (event) => {
+  event.preventDefault();
+  navigation.go(NOTHING);
+});
+find("#again").addEventListener("click", () => results.more());
+takePictures(async (file) => {
+  const upload = await readPicture(file);
+  navigation.go({ ...search, q: box.value.trim(), similar: "", upload });
+}, tell);
+installKeys(grid);
+navigation.read();

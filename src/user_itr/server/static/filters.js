@@ -1,0 +1,86 @@
+// The panel of filters, and the ones in use as small buttons that remove them.
+
+import { FILTERS } from "./address.js";
+import { find, icon, make } from "./dom.js";
+import * as format from "./format.js";
+
+export class Filters {
+  /** @param {(filters: object) => void} change called with all filters as they shall be */
+  constructor(change) {
+    this.form = find("#filters");
+    this.opener = find("#filters-button");
+    this.active = find("#active");
+    this.change = change;
+    this.opener.addEventListener("click", () => this.toggle(this.form.hidden));
+    this.form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      change(this.read());
+    });
+    this.form.addEventListener("reset", (event) => {
+      event.preventDefault();
+      change(Object.fromEntries(FILTERS.map((name) => [name, ""])));
+    });
+    this.form.addEventListener("keydown", (event) => {
+      if (event.key !== "Escape") return;
+      this.toggle(false);
+      this.opener.focus();
+    });
+  }
+
+  toggle(open) {
+    this.form.hidden = !open;
+    this.opener.setAttribute("aria-expanded", String(open));
+    if (open) this.form.elements.after.focus();
+  }
+
+  read() {
+    return Object.fromEntries(FILTERS.map((name) => [name, this.form.elements[name].value]));
+  }
+
+  /** The folders that can be chosen, with the number of photos in each. */
+  offerFolders(folders) {
+    const select = this.form.elements.folder;
+    const options = folders.map(({ path, photos }) =>
+      make("option", { value: path }, `${path} (${format.count(photos)})`),
+    );
+    const chosen = select.value;
+    select.replaceChildren(select.options[0], ...options);
+    this.choose("folder", chosen);
+  }
+
+  /** Shows the filters of a search. */
+  show(search) {
+    for (const name of FILTERS) this.choose(name, search[name]);
+    const used = FILTERS.filter((name) => search[name]);
+    this.opener.classList.toggle("used", used.length > 0);
+    this.active.replaceChildren(
+      ...used.map((name) => {
+        const text = this.describe(name, search[name]);
+        const label = `Remove the filter ${text}`;
+        const remove = make("button", { type: "button", title: label, "aria-label": label });
+        remove.append(make("span", {}, text), icon("close"));
+        remove.addEventListener("click", () => {
+          const rest = used.filter((one) => one !== name).map((one) => [one, search[one]]);
+          const none = FILTERS.map((one) => [one, ""]);
+          this.change({ ...Object.fromEntries(none), ...Object.fromEntries(rest) });
+        });
+        return make("li", {}, remove);
+      }),
+    );
+  }
+
+  choose(name, value) {
+    const field = this.form.elements[name];
+    if (field.options && ![...field.options].some((option) => option.value === value)) {
+      field.append(make("option", { value }, this.describe(name, value)));
+    }
+    field.value = value;
+  }
+
+  describe(name, value) {
+    if (name === "after") return `from ${value}`;
+    if (name === "before") return `until ${value}`;
+    if (name === "side") return `${format.count(Number(value))} pixels or more each way`;
+    return value;
+  }
+}

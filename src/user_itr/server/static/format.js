@@ -1,0 +1,31 @@
+// Figures and dates as a person reads them.
+
+const whole = new Intl.NumberFormat("en");
+const tenths = new Intl.NumberFormat("en", { maximumFractionDigits: 1 });
+const moment = new Intl.DateTimeFormat("en-GB", { dateStyle: "long", timeStyle: "short" });
+
+export const count = (number) => whole.format(number);
+
+/** "1 photo", "1,234 photos". */
+export const photos = (number) => `${count(number)} ${number === 1 ? "photo" : "photos"}`;
+
+/** "87 % match"; nothing where the model gives no readable match. */
+export const match = (percent) =>
+  percent === null || percent === undefined ? "" : `${percent} % match`;
+
+export function bytes(number) {
+  if (number < 1e6) return `${count(Math.max(1, Math.round(number / 1e3)))} kB`;
+  return number < 1e9 ? `${tenths.format(number / 1e6)} MB` : `${tenths.format(number / 1e9)} GB`;
+}
+
+export function pixels(width, height) {
+  const size = `${count(width)} × ${count(height)}`;
+  const million = (width * height) / 1e6;
+  return million < 0.1 ? size : `${size} (${tenths.format(million)} megapixels)`;
+}
+
+/** "3 May 2024 at 12:30"; times without a zone are shown as they are. */
+export function date(iso) {
+  const when = new Date(iso);
+  return Number.isNaN(when.getTime()) ? iso : moment.format(when);
+}

@@ -1,0 +1,115 @@
+// What stands in the place of photos when there are none, and what to do about it.
+
+import { icon, make } from "./dom.js";
+import { isFiltered, isSearch } from "./address.js";
+
+const FAILURES = {
+  gone: {
+    symbol: "plug",
+    title: "The server does not answer",
+    text: "It was stopped, or it cannot be reached. Start it again in a terminal; this page goes on as soon as it answers.",
+    command: "user-itr serve",
+    actions: ["retry"],
+  },
+  offline: {
+    symbol: "plug",
+    title: "You are offline",
+    text: "The photos are on another computer. This page goes on as soon as the connection is back.",
+    actions: ["retry"],
+  },
+  token: {
+    symbol: "key",
+    title: "This page needs its token",
+    text: "Open the whole address, with its token, that was printed where the server was started:",
+    command: "user-itr serve",
+    actions: ["retry"],
+  },
+  large: {
+    symbol: "picture",
+    title: "This picture is too large",
+    text: "The server does not take files of this size. A smaller copy finds the same photos.",
+    actions: ["pick", "remove"],
+  },
+  busy: {
+    symbol: "plug",
+    title: "The server is busy",
+    text: "Others search at the same time. Try again in a moment.",
+    actions: ["retry"],
+  },
+  missing: {
+    symbol: "picture",
+    title: "This photo is not in the index",
+    text: "It was deleted or moved since the link was made.",
+    actions: ["newest"],
+  },
+  refused: {
+    symbol: "search",
+    title: "This cannot be searched for",
+    text: "Describe a photo in plain words, or see how less of something is asked for.",
+    actions: ["help"],
+  },
+  failed: {
+    symbol: "plug",
+    title: "Something went wrong in the server",
+    text: "The terminal where it runs says more.",
+    actions: ["retry"],
+  },
+};
+
+/** The message for a search that failed. */
+export function failure(error, search) {
+  const message = { ...FAILURES[error.kind] };
+  if (error.kind === "refused" && search.upload) {
+    message.symbol = "picture";
+    message.title = "This picture cannot be read";
+    message.text = "It may be damaged, or of a format that is not known here.";
+    message.actions = ["pick", "remove"];
+  }
+  // the server's own sentence is about this very case
+  if (error.message && !["token", "busy"].includes(error.kind)) message.text = error.message;
+  return message;
+}
+
+/** The message for a search without photos. */
+export function nothing(search, total) {
+  if (total === 0) {
+    return {
+      symbol: "folder",
+      title: "No photos here yet",
+      text: "Name a folder of photos in a terminal. They stay where they are; nothing leaves this computer.",
+      command: "user-itr index ~/Pictures",
+      actions: ["retry"],
+    };
+  }
+  if (isFiltered(search)) {
+    return {
+      symbol: "filters",
+      title: "No photo fits these filters",
+      text: "Choose other dates, another folder or a smaller size.",
+      actions: ["clear"],
+    };
+  }
+  return {
+    symbol: "search",
+    title: "No photos found",
+    text: "Describe what can be seen, in a few plain words.",
+    actions: isSearch(search) ? ["newest", "help"] : ["help"],
+  };
+}
+
+/**
+ * Shows a message, or hides the section where it is null.
+ * @param {Object<string, HTMLElement>} actions a button for each action
+ */
+export function show(section, message, actions) {
+  section.hidden = message === null;
+  section.replaceChildren();
+  if (message === null) return;
+  section.append(
+    make("div", { class: "emblem" }, icon(message.symbol)),
+    make("h3", {}, message.title),
+    make("p", {}, message.text),
+  );
+  if (message.command) section.append(make("pre", {}, make("code", {}, message.command)));
+  section.append(make("div", { class: "buttons" }, ...message.actions.map((name) => actions[name])));
+}
