@@ -123,8 +123,8 @@ def test_mistakes_name_the_remedy(workplace: Path) -> None:
 
 
 def test_rebuild_takes_all_folders_along(workplace: Path) -> None:
-    paint(workplace / "more" / "a.png", "red")
-    paint(workplace / "third" / "b.png", "red")
+    paint(workplace / "more" / "a.png", "red", (3, 4))
+    paint(workplace / "third" / "b.png", "red", (4, 3))
     for folder in ("photos", "more"):
         assert run("index", folder, "--index", "here", "--model", "model").exit_code == 0
     result = run("index", "third", "--index", "here", "--model", "newer", "--rebuild")

@@ -10,6 +10,8 @@ import numpy as np
 from PIL import Image
 
 from user_itr.data.images import load_image
+from user_itr.features.preprocessing import Squash
+from user_itr.model.calibration import Calibration
 
 PALETTE = {
     "red": (220, 20, 20),
@@ -31,10 +33,12 @@ class ColourEncoder:
         self.description = f"{name}, {self.dim} colours"
         self.fingerprint = hashlib.sha256(name.encode()).hexdigest()
         self.draft = 16
+        self.worker_preprocess = Squash(16, 16)
+        self.calibration = Calibration(mean=0.8, deviation=0.1)
         self.encoded = 0
 
     def preprocess(self, image: Image.Image) -> np.ndarray:
-        return np.asarray(image.resize((16, 16)))
+        return self.worker_preprocess(image)
 
     def encode_pixels(self, pixels: np.ndarray) -> np.ndarray:
         self.encoded += len(pixels)

@@ -177,7 +177,7 @@ def test_the_checkpoint_is_recorded(
         "dim": 8,
         "model": "a-name",
         "generation": 1,
-        "format_version": 1,
+        "format_version": 2,
     }
 
 
@@ -196,7 +196,8 @@ def test_folders_that_are_no_index(tmp_path: Path, photos: Path, encoder: Colour
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"format_version": 2}, "format version 2, and this user-itr reads up to 1; upgrade"),
+        ({"format_version": 3}, "format version 3, and this user-itr reads up to 2; upgrade"),
+        ({"format_version": 1}, "made by an earlier user-itr"),
         ({"dim": "wide"}, "dim is 'wide'"),
         ({"dim": True}, "dim is True"),
         ({"generation": 0}, "generation is 0"),

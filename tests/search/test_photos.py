@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,10 +11,12 @@ from PIL import Image
 
 from user_itr.data.images import load_image
 from user_itr.errors import DataError
-from user_itr.search import photos as module
-from user_itr.search.encoder import Encoder
-from user_itr.search.photos import decode_ahead, load_photo, outermost_with_images, scan
+from user_itr.features.preprocessing import Squash
+from user_itr.search import decoding as module
+from user_itr.search.decoding import decode_ahead
+from user_itr.search.photos import load_photo, outermost_with_images, scan
 
+PREPROCESS = Squash(16, 16)
 SIDEWAYS = Image.Exif()
 SIDEWAYS[0x0112] = 6
 
@@ -37,7 +40,7 @@ def test_size_is_that_of_the_upright_original(
     exif: Image.Exif,
     upright: tuple[int, int],
 ) -> None:
-    photo = load_photo(paint(tmp_path / name, "red", size, exif=exif), ColourEncoder())
+    photo = load_photo(paint(tmp_path / name, "red", size, exif=exif), PREPROCESS, 16)
     assert (photo.width, photo.height) == upright
     assert photo.pixels.shape == (16, 16, 3)
 
@@ -52,7 +55,7 @@ def test_pixels_are_those_that_the_model_itself_would_take(
     for name in ("noise.png", "noise.jpg"):
         Image.fromarray(pixels).save(tmp_path / name, exif=SIDEWAYS)
         wanted = encoder.preprocess(load_image(tmp_path / name, draft=draft))
-        assert np.array_equal(load_photo(tmp_path / name, encoder).pixels, wanted)
+        assert np.array_equal(load_photo(tmp_path / name, encoder.preprocess, draft).pixels, wanted)
 
 
 def test_decode_ahead_keeps_the_order_and_reports_what_fails(tmp_path: Path) -> None:
@@ -74,9 +77,9 @@ def test_decode_ahead_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     opened: list[Path] = []
     real = module.load_photo
 
-    def counting(path: Path, encoder: Encoder) -> module.Photo:
+    def counting(path: Path, **options: Any) -> module.Photo:
         opened.append(path)
-        return real(path, encoder)
+        return real(path, **options)
 
     monkeypatch.setattr(module, "load_photo", counting)
     batches = decode_ahead(paths, ColourEncoder(), batch_size=4, workers=2)

@@ -5,10 +5,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 from colour_encoder import ColourEncoder, paint
+from hypothesis import given
+from hypothesis import strategies as st
 
 from user_itr.errors import ConfigError, DataError, IndexStoreError
+from user_itr.search.filters import Filters
 from user_itr.search.index import ImageIndex
-from user_itr.search.query import query_embedding, search, search_image, search_text
+from user_itr.search.query import (
+    MINUS_WEIGHT,
+    Query,
+    parse_query,
+    photo_embedding,
+    query_embedding,
+    search,
+    search_image,
+    search_text,
+)
 
 
 @pytest.fixture
@@ -50,7 +62,9 @@ def test_an_image_from_elsewhere(tmp_path: Path, index: ImageIndex, encoder: Col
 def test_text_and_image_count_the_same(
     tmp_path: Path, photos: Path, index: ImageIndex, encoder: ColourEncoder
 ) -> None:
-    both = query_embedding(encoder, text="green", image=photos / "red.png")
+    both = query_embedding(
+        encoder, parse_query("green"), [photo_embedding(encoder, photos / "red.png")]
+    )
     apart = encoder.encode_text(["green"])[0] + encoder.encode_images([photos / "red.png"])[0]
     np.testing.assert_allclose(both, apart / np.linalg.norm(apart), atol=1e-6)
     assert both.dtype == np.float32
@@ -68,7 +82,66 @@ def test_bad_queries(photos: Path, index: ImageIndex, encoder: ColourEncoder) ->
     for k in (0, -1):
         with pytest.raises(ConfigError, match=f"results is {k}"):
             search_image(index, encoder, photos / "red.png", k=k)
-    with pytest.raises(DataError, match="no such image file"):
+    with pytest.raises(DataError, match="cannot be read"):
         search_image(index, encoder, photos / "missing.png")
     with pytest.raises(IndexStoreError, match="made by model"):
         search_text(index, ColourEncoder("other"), "red")
+
+
+@pytest.mark.parametrize(
+    ("text", "plus", "minus"),
+    [
+        ("two dogs", ["two dogs"], []),
+        ('"beach" - "people"', ["beach"], ["people"]),
+        ('"beach"-"people"', ["beach"], ["people"]),
+        ("two dogs -snow", ["two dogs"], ["snow"]),
+        ('-"red car" a street +night', ["a street", "night"], ["red car"]),
+        ('"a bike" + "the  sunset"', ["a bike", "the sunset"], []),
+        ("a t-shirt - blue", ["a t-shirt - blue"], []),
+        ('say "cheese', ['say "cheese'], []),
+        ("- dogs", ["- dogs"], []),
+        ("2 + 2", ["2 + 2"], []),
+    ],
+)
+def test_queries_are_read(text: str, plus: list[str], minus: list[str]) -> None:
+    assert parse_query(text) == Query(tuple(plus), tuple(minus))
+
+
+@given(st.text(max_size=60))
+def test_any_text_is_a_query_or_a_mistake(text: str) -> None:
+    try:
+        query = parse_query(text)
+    except ConfigError:
+        return
+    assert query.plus
+    assert all(term.strip() == term and term for term in query.plus + query.minus)
+
+
+def test_only_what_is_not_wanted(index: ImageIndex) -> None:
+    with pytest.raises(ConfigError, match="only what is not wanted"):
+        parse_query('-"people"')
+
+
+def test_what_is_not_wanted_is_taken_away(encoder: ColourEncoder) -> None:
+    found = query_embedding(encoder, parse_query('"red" + "green" - "blue"'))
+    red, green, blue = encoder.encode_text(["red", "green", "blue"]).astype(np.float64)
+    wanted = (red + green) / 2 - MINUS_WEIGHT * blue
+    np.testing.assert_allclose(found, wanted / np.linalg.norm(wanted), atol=1e-6)
+
+
+def test_pages_and_filters_of_a_search(photos: Path, index: ImageIndex, encoder) -> None:
+    index.update(photos, encoder)
+    whole = search(index, encoder, text="red", k=8)
+    pages = [hit for n in (0, 3, 6) for hit in search(index, encoder, text="red", k=3, offset=n)]
+    assert pages == whole
+    without = search(index, encoder, image=photos / "red.png", k=8)
+    pages = [
+        hit
+        for n in (0, 3, 6)
+        for hit in search(index, encoder, image=photos / "red.png", k=3, offset=n)
+    ]
+    assert pages == without
+    assert [hit.rank for hit in pages] == list(range(1, 8))
+    inside = search(index, encoder, text="red", k=8, filters=Filters(folder=photos / "even"))
+    assert {hit.path.parent for hit in inside} == {photos / "even"}
+    assert len(inside) == 4

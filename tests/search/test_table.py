@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from user_itr.errors import IndexStoreError
+from user_itr.search.photos import photo_id
 from user_itr.search.table import PhotoTable, drop_tables, write_lock
 
 ODD_NAMES = [
@@ -34,9 +35,12 @@ def add(table: PhotoTable, names: list[str], embeddings: np.ndarray, size: int =
     table.upsert(
         table.rows(
             embeddings,
+            id=[photo_id(name) for name in names],
             path=names,
             size=[size] * len(names),
             mtime_ns=[2**62] * len(names),
+            hash=[photo_id(name) for name in names],
+            taken=[None] * len(names),
             width=same,
             height=same,
             root=["/p"] * len(names),

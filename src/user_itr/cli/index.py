@@ -160,10 +160,10 @@ def _summary(reports: list[IndexReport]) -> Table:
     table.add_column("photos")
     for report in reports:
         table.add_column(Text(printable(report.folder)), justify="right", overflow="fold")
-    for name in ("added", "updated", "unchanged", "removed"):
+    for name in ("added", "updated", "moved", "unchanged", "removed"):
         table.add_row(name, *(f"{getattr(report, name):,}" for report in reports))
     table.add_row("skipped", *(f"{len(report.skipped):,}" for report in reports))
     table.add_row("seconds", *(f"{report.seconds:.1f}" for report in reports))
-    rates = [(report.added + report.updated) / report.seconds for report in reports]
+    rates = [report.encoded / report.seconds for report in reports]
     table.add_row("encoded/s", *(f"{rate:.1f}" for rate in rates))
     return table

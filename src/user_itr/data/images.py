@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import functools
+import io
 import os
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from user_itr.errors import DataError
 
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"})
+HEIF_SUFFIXES = frozenset({".heic", ".heif"})
+IMAGE_SUFFIXES = HEIF_SUFFIXES | frozenset(
+    {".jpg", ".jpeg", ".png", ".webp", ".avif", ".gif", ".bmp", ".tif", ".tiff"}
+)
 """File name endings (lower case) that are taken for images when a folder is walked."""
 
 MAX_PIXELS = 200_000_000
@@ -33,7 +38,7 @@ def find_images(folder: Path) -> Iterator[Path]:
                 yield Path(parent, name)
 
 
-def load_image(path: Path, draft: int | None = None) -> Image.Image:
+def load_image(path: Path, draft: int | None = None, content: bytes | None = None) -> Image.Image:
     """Decode an image file to RGB, upright after its EXIF orientation; a GIF gives its first frame.
 
     Transparent pixels are laid over white, and 16-bit greyscale is scaled to 8 bits.
@@ -42,6 +47,7 @@ def load_image(path: Path, draft: int | None = None) -> Image.Image:
         path: the file.
         draft: where given, JPEG decoding may scale down by 2, 4 or 8 as long as both sides stay
             at least `draft` pixels: faster, and not the same to the last bit.
+        content: the file's bytes, where they were read already.
 
     Returns:
         An RGB image.
@@ -52,7 +58,7 @@ def load_image(path: Path, draft: int | None = None) -> Image.Image:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            with Image.open(path) as image:
+            with open_image(path, content) as image:
                 if image.width * image.height > MAX_PIXELS:
                     raise DataError(
                         f"{path}: {image.width} x {image.height} pixels is over the limit of "
@@ -67,11 +73,39 @@ def load_image(path: Path, draft: int | None = None) -> Image.Image:
         raise
     except FileNotFoundError:
         raise DataError(f"{path}: no such image file; check the path.") from None
+    except UnidentifiedImageError as error:
+        raise DataError(
+            f"{path}: cannot be decoded as an image (of no known format, or cut short); replace or "
+            "remove the file."
+        ) from error
     except Exception as error:  # Pillow's decoders raise nearly anything on damaged input
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise DataError(
             f"{path}: cannot be decoded as an image ({reason}); replace or remove the file."
         ) from error
+
+
+def open_image(path: Path, content: bytes | None = None) -> Image.Image:
+    """Open an image by its header, nothing decoded yet; HEIC where pillow-heif is installed.
+
+    Raises:
+        DataError: if it is a HEIC file and pillow-heif is missing.
+        OSError: if it cannot be read, or is no image; Pillow raises other things as well.
+    """
+    heif = _register_heif()
+    if path.suffix.lower() in HEIF_SUFFIXES and not heif:
+        raise DataError(f"{path}: HEIC needs one more package; run `pip install user-itr[heic]`.")
+    return Image.open(path if content is None else io.BytesIO(content))
+
+
+@functools.cache
+def _register_heif() -> bool:
+    try:
+        import pillow_heif
+    except ImportError:
+        return False
+    pillow_heif.register_heif_opener()
+    return True
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

@@ -19,6 +19,7 @@ from user_itr.features.compact import Compactor
 from user_itr.features.extraction import FLOAT16_MAX
 from user_itr.features.guides.pooled import pooled_embedding
 from user_itr.features.guides.registry import create_guide, pooled_backbone
+from user_itr.features.preprocessing import Preprocess, RegionsAndGuide
 from user_itr.features.regions import PRECOMPUTED
 from user_itr.model.checkpoint import TrainedModel, load_model
 from user_itr.model.tokenizer import TokenizedCaptions
@@ -153,14 +154,18 @@ class Embedder:
             The backbone's pixels. With a guide that is another network, an array without
             dimensions whose fields "regions" and "guide" hold the pixels of each.
         """
-        regions = self.backbone.preprocess(image)
         if self.guide is None:
+            return self.backbone.preprocess(image)
+        return RegionsAndGuide(self.backbone.preprocess, self.guide.preprocess)(image)
+
+    @property
+    def worker_preprocess(self) -> Preprocess | None:
+        """`preprocess` for worker processes; see `Backbone.worker_preprocess`."""
+        regions = self.backbone.worker_preprocess
+        if self.guide is None or regions is None:
             return regions
-        guide = self.guide.preprocess(image)
-        kind = [(n, a.dtype, a.shape) for n, a in (("regions", regions), ("guide", guide))]
-        both = np.empty((), np.dtype(kind))
-        both["regions"], both["guide"] = regions, guide
-        return both
+        guide = self.guide.worker_preprocess
+        return None if guide is None else RegionsAndGuide(regions, guide)
 
     def encode_pixels(self, pixels: np.ndarray) -> np.ndarray:
         """Embed one batch of stacked `preprocess` results: (N, ...) to (N, D) float32."""

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from PIL import Image
+
+from user_itr.features.preprocessing import Preprocess
+
+if TYPE_CHECKING:  # worker processes import this module
+    from user_itr.model.calibration import Calibration
 
 
 class Encoder(Protocol):
@@ -38,6 +43,16 @@ class Encoder(Protocol):
         Raises:
             DataError: if the model cannot take an image of that shape.
         """
+        ...
+
+    @property
+    def worker_preprocess(self) -> Preprocess | None:
+        """`preprocess` for worker processes: picklable, without PyTorch; None if there is none."""
+        ...
+
+    @property
+    def calibration(self) -> Calibration | None:
+        """Makes scores of texts readable; None where the model was exported without."""
         ...
 
     def encode_pixels(self, pixels: np.ndarray) -> np.ndarray:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from user_itr.errors import ConfigError, IndexStoreError
 from user_itr.search.encoder import Encoder
+from user_itr.search.filters import Filters
 from user_itr.search.manifest import MANIFEST, PENDING, Manifest
 from user_itr.search.table import LOCK, PhotoTable, drop_tables, store_errors, write_lock
 from user_itr.search.update import IndexReport, Update
@@ -22,6 +25,7 @@ class Hit:
 
     Attributes:
         rank: 1 is the best.
+        id: of the photo in the index, 16 hex digits.
         path: the photo.
         score: cosine of query and photo, in [-1, 1].
         width: pixels of the upright photo.
@@ -29,10 +33,36 @@ class Hit:
     """
 
     rank: int
+    id: str
     path: Path
     score: float
     width: int
     height: int
+
+
+@dataclass(frozen=True, slots=True)
+class PhotoFacts:
+    """What the index knows of a photo.
+
+    Attributes:
+        id: 16 hex digits, from the path.
+        path: the file.
+        bytes: of the file.
+        modified: when the file was last changed, local time.
+        taken: when the photo was taken, by the camera's clock; None where the file does not say.
+        width: pixels of the upright photo.
+        height: pixels of the upright photo.
+        root: the folder that was indexed.
+    """
+
+    id: str
+    path: Path
+    bytes: int
+    modified: datetime
+    taken: datetime | None
+    width: int
+    height: int
+    root: Path
 
 
 class ImageIndex:
@@ -146,20 +176,24 @@ class ImageIndex:
         *,
         batch_size: int = 32,
         workers: int = 2,
+        processes: bool = False,
         allow_empty: bool = False,
         progress: Callable[[int, int], None] | None = None,
     ) -> IndexReport:
         """Bring the index up to date with the photos below `folder`.
 
-        New photos and those whose size or modification time changed are encoded. Photos that are
-        gone or no longer decode leave the index; those of other folders are not touched. Each
-        chunk that was written stays when the run is interrupted, and the next run goes on there.
+        New photos and those whose size or modification time changed are encoded, unless the index
+        has their contents already: a photo that moved keeps its embedding. Photos that are gone
+        or no longer decode leave the index; those of other folders are not touched. Each chunk
+        that was written stays when the run is interrupted, and the next run goes on there.
 
         Args:
             folder: photos, looked for recursively.
             encoder: the model that made the index.
             batch_size: photos encoded at once.
-            workers: threads that decode ahead.
+            workers: threads or processes that decode ahead.
+            processes: decode in processes, which a crashing decoder cannot take down with it; see
+                `decode_ahead` for what a script needs.
             allow_empty: let a folder that is missing or holds no images empty its part of the
                 index. Without it that is an error, because an unmounted disk looks the same.
             progress: called with (photos done, photos to encode) after the scan and each batch.
@@ -176,21 +210,37 @@ class ImageIndex:
         self.check_model(encoder)
         with write_lock(self.path):
             run = Update(self._table, Path(folder).resolve(), encoder, progress)
-            return run.run(batch_size, workers, allow_empty)
+            return run.run(batch_size, workers, processes, allow_empty)
 
-    def search(self, embedding: np.ndarray, k: int = 10) -> list[Hit]:
-        """The k photos nearest to a query, best first: exact cosine over all photos.
+    def search(
+        self,
+        embedding: np.ndarray,
+        k: int = 10,
+        *,
+        offset: int = 0,
+        filters: Filters | None = None,
+        exact: bool = False,
+    ) -> list[Hit]:
+        """The k photos nearest to a query, best first, by cosine.
+
+        All photos are compared, unless there are so many (`table.APPROXIMATE_FROM`) that an
+        approximate index of neighbours pays.
 
         Args:
             embedding: (D,) float; its length does not matter.
             k: number of results; fewer come back where the index holds fewer.
+            offset: results to leave out before the first: pages of a longer list.
+            filters: what may be found.
+            exact: compare all photos in any case.
 
         Raises:
-            ConfigError: if k is not positive.
+            ConfigError: if k is not positive, or the offset is negative.
             IndexStoreError: if the query has another width or no direction, or reading fails.
         """
         if k < 1:
             raise ConfigError(f"the number of results is {k}; ask for at least 1.")
+        if offset < 0:
+            raise ConfigError(f"the offset is {offset}; give 0 or more.")
         query = np.asarray(embedding, dtype=np.float32)
         if query.shape != (self.manifest.dim,):
             raise IndexStoreError(
@@ -200,15 +250,68 @@ class ImageIndex:
         norm = float(np.linalg.norm(query))
         if not 0 < norm < np.inf:
             raise IndexStoreError(f"the query embedding has norm {norm}; a direction is needed.")
-        found = self._table.nearest(query / norm, k)
-        paths, widths, heights, distances = (
-            found[name].to_pylist() for name in ("path", "width", "height", "_distance")
-        )
-        best_first = sorted(zip(distances, paths, widths, heights, strict=True))
+        where = None if filters is None else filters.sql()
+        found = self._table.nearest(query / norm, offset + k, where, exact=exact)
+        names = ("_distance", "path", "id", "width", "height")
+        best_first = sorted(zip(*(found[name].to_pylist() for name in names), strict=True))
         return [
-            Hit(rank, Path(path), min(1.0, max(-1.0, 1.0 - distance)), width, height)
-            for rank, (distance, path, width, height) in enumerate(best_first, start=1)
-        ]
+            Hit(rank, id, Path(path), min(1.0, max(-1.0, 1.0 - distance)), width, height)
+            for rank, (distance, path, id, width, height) in enumerate(best_first, start=1)
+        ][offset:]
+
+    def facts(self, id: str) -> PhotoFacts | None:
+        """What is known of a photo; None if the index has none of that id."""
+        return next(iter(self.facts_of_many([id])), None)
+
+    def facts_of_many(self, ids: Sequence[str]) -> list[PhotoFacts]:
+        """What is known of photos, in the order of `ids`, those left out that the index lacks."""
+        rows = self._table.taken_from("id", ids, *_FACTS).to_pylist() if ids else []
+        found = {row["id"]: _facts_of(row) for row in rows}
+        return [found[id] for id in ids if id in found]
+
+    def embedding_of(self, id: str) -> np.ndarray | None:
+        """The (D,) float32 unit vector of a photo; None if the index has none of that id."""
+        rows = self._table.taken_from("id", [id], "embedding")
+        if not rows.num_rows:
+            return None
+        return np.asarray(rows["embedding"][0].values.to_numpy(), dtype=np.float32)
+
+    def newest(
+        self, k: int = 10, *, offset: int = 0, filters: Filters | None = None
+    ) -> list[PhotoFacts]:
+        """Photos by the time they were taken, or else their file's, the latest first.
+
+        Arguments and errors are those of `search`.
+        """
+        if k < 1 or offset < 0:
+            raise ConfigError(f"{k} photos from {offset} on cannot be listed; ask for at least 1.")
+        where = None if filters is None else filters.sql()
+        rows = self._table.columns("id", "taken", "mtime_ns", where=where)
+        changed = rows["mtime_ns"].to_numpy() // 1_000_000_000
+        zone = datetime.now().astimezone().utcoffset() or timedelta()
+        taken = rows["taken"].cast("int64").fill_null(NEVER).to_numpy()
+        when = np.where(taken == NEVER, changed + zone.total_seconds(), taken)
+        order = np.lexsort((rows["id"].to_numpy(zero_copy_only=False).astype(str), -when))
+        return self.facts_of_many(rows["id"].take(order[offset : offset + k]).to_pylist())
+
+
+NEVER = -(2**62)
+"""Stands for no date among seconds."""
+
+_FACTS = ("id", "path", "size", "mtime_ns", "taken", "width", "height", "root")
+
+
+def _facts_of(row: dict[str, Any]) -> PhotoFacts:
+    return PhotoFacts(
+        row["id"],
+        Path(row["path"]),
+        row["size"],
+        datetime.fromtimestamp(row["mtime_ns"] / 1e9),
+        row["taken"],
+        row["width"],
+        row["height"],
+        Path(row["root"]),
+    )
 
 
 def _check_model(path: Path, manifest: Manifest, encoder: Encoder) -> None:

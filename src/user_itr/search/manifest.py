@@ -9,7 +9,7 @@ from pathlib import Path
 
 from user_itr.errors import IndexStoreError
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 MANIFEST = "index.json"
 PENDING = "rebuild.json"
 """The manifest of a rebuild that is not complete yet."""
@@ -74,6 +74,11 @@ class Manifest:
             raise IndexStoreError(
                 f"{file}: the index has format version {version}, and this user-itr reads up to "
                 f"{FORMAT_VERSION}; upgrade user-itr, or index into another folder."
+            )
+        if version == 1:
+            raise IndexStoreError(
+                f"{file}: the index was made by an earlier user-itr, before photos had dates and "
+                "hashes; delete its folder and index again."
             )
         for field in fields(cls):
             kind = int if field.type == "int" else str

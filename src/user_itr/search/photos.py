@@ -1,25 +1,42 @@
-"""Photos on their way to the encoder: found below a folder, decoded ahead by worker threads."""
+"""Photos in folders: finding them, and reading one."""
 
 from __future__ import annotations
 
-import itertools
+import hashlib
 import os
-import warnings
-from collections import deque
-from collections.abc import Generator, Iterable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
 from PIL import ExifTags, Image
 
-from user_itr.data.images import find_images, load_image
+from user_itr.data.images import find_images, load_image, open_image
 from user_itr.errors import DataError
-from user_itr.search.encoder import Encoder
+from user_itr.features.preprocessing import Preprocess
 
 Skipped = tuple[Path, str]
 """A file that was left out, and why."""
+
+MAX_BYTES = 1 << 30
+"""Larger files are refused before they are read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What a file held when it was read.
+
+    Attributes:
+        hash: of the bytes; see `content_hash`.
+        size: bytes.
+        mtime_ns: when it had last been changed.
+    """
+
+    hash: str
+    size: int
+    mtime_ns: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,71 +45,89 @@ class Photo:
 
     Attributes:
         path: the file.
-        pixels: as `Encoder.preprocess` gives them.
+        pixels: as the model's `preprocess` gives them.
         width: pixels of the upright original.
         height: pixels of the upright original.
+        taken: when, by the camera's clock (EXIF), where it says so.
+        contents: what was read.
     """
 
     path: Path
     pixels: np.ndarray
     width: int
     height: int
+    taken: datetime | None
+    contents: Contents
 
 
-def load_photo(path: Path, encoder: Encoder) -> Photo:
+def load_photo(path: Path, preprocess: Preprocess, draft: int | None) -> Photo:
     """Decode a photo as the model's training did; indexed and query photos both come this way.
+
+    Args:
+        path: the file, which is read once.
+        preprocess: of the model.
+        draft: of the model; see `load_image`.
 
     Raises:
         DataError: if the file cannot be read or decoded, or the model does not take its shape.
     """
-    image = load_image(path, draft=encoder.draft)
+    content, read = _read(path)
+    image = load_image(path, draft, content)
+    width, height, taken = _facts(path, content, image)
+    return Photo(path, preprocess(image), width, height, taken, read)
+
+
+def content_hash(content: bytes) -> str:
+    """What tells the contents of files apart: 128 bits of BLAKE2b, 32 hex digits."""
+    return hashlib.blake2b(content, digest_size=16).hexdigest()
+
+
+def photo_id(path: str) -> str:
+    """The id of an indexed photo, from its path: 64 bits of BLAKE2b, 16 hex digits."""
+    return hashlib.blake2b(path.encode(), digest_size=8).hexdigest()
+
+
+def hash_photo(path: Path) -> Contents | None:
+    """What a file holds; None if it cannot be read."""
     try:
-        width, height = _upright_size(path, image)
+        return _read(path)[1]
+    except DataError:
+        return None
+
+
+def _read(path: Path) -> tuple[bytes, Contents]:
+    try:
+        with path.open("rb") as file:
+            status = os.fstat(file.fileno())
+            if status.st_size > MAX_BYTES:
+                raise DataError(
+                    f"{path}: {status.st_size:,} bytes is over the limit of {MAX_BYTES:,}; scale "
+                    "the image down first."
+                )
+            content = file.read()
     except OSError as error:
-        raise DataError(f"{path}: vanished while it was read ({error}); try again.") from error
-    return Photo(path, encoder.preprocess(image), width, height)
+        raise DataError(f"{path}: cannot be read ({error.strerror}); check the file.") from error
+    if not content:
+        raise DataError(f"{path}: is empty; replace or remove the file.")
+    return content, Contents(content_hash(content), len(content), status.st_mtime_ns)
 
 
-def _upright_size(path: Path, decoded: Image.Image) -> tuple[int, int]:
-    with Image.open(path) as header:
-        if header.format not in ("JPEG", "MPO"):  # only these decode to a smaller size
-            return decoded.size
-        width, height = header.size
-        on_its_side = header.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
-        return (height, width) if on_its_side else (width, height)
-
-
-def decode_ahead(
-    paths: Sequence[Path], encoder: Encoder, batch_size: int, workers: int
-) -> Generator[tuple[list[Photo], list[Skipped]], None, None]:
-    """Decode photos in `workers` threads, at most two batches ahead of the consumer.
-
-    Yields:
-        For each `batch_size` paths, in order: the decoded photos and the skipped files.
-    """
-    if paths:
-        _ = encoder.draft  # a model that loads on its first use does so before the threads start
-    waiting = iter(paths)
-    ahead: deque[tuple[Path, Future[Photo]]] = deque()
-    with warnings.catch_warnings():  # load_image's own catch_warnings may interleave over threads
-        pool = ThreadPoolExecutor(workers, thread_name_prefix="decode")
-        try:
-            while True:
-                for path in itertools.islice(waiting, 2 * batch_size - len(ahead)):
-                    ahead.append((path, pool.submit(load_photo, path, encoder)))
-                if not ahead:
-                    return
-                photos: list[Photo] = []
-                skipped: list[Skipped] = []
-                for _ in range(min(batch_size, len(ahead))):
-                    path, future = ahead.popleft()
-                    try:
-                        photos.append(future.result())
-                    except DataError as error:
-                        skipped.append((path, str(error).removeprefix(f"{path}: ")))
-                yield photos, skipped
-        finally:
-            pool.shutdown(cancel_futures=True)
+def _facts(path: Path, content: bytes, decoded: Image.Image) -> tuple[int, int, datetime | None]:
+    """Width and height of the upright original, and when it was taken."""
+    width, height = decoded.size
+    taken = None
+    with suppress(Exception), open_image(path, content) as header:  # it decoded: all else is extra
+        exif = header.getexif()
+        if header.format in ("JPEG", "MPO"):  # only these decode to a smaller size
+            width, height = header.size
+            if exif.get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8):
+                width, height = height, width
+        camera = exif.get_ifd(ExifTags.IFD.Exif)
+        written = camera.get(ExifTags.Base.DateTimeOriginal) or camera.get(
+            ExifTags.Base.DateTimeDigitized
+        )
+        taken = datetime.strptime(str(written).strip("\0 "), "%Y:%m:%d %H:%M:%S")
+    return width, height, taken
 
 
 def scan(folder: Path) -> tuple[dict[str, tuple[int, int]], list[Skipped]]:

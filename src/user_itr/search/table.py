@@ -14,10 +14,19 @@ import lancedb
 import numpy as np
 import pyarrow as pa
 from lancedb.expr import col
+from lancedb.index import IvfPq
 
 from user_itr.errors import IndexStoreError
 
 LOCK = "index.lock"
+APPROXIMATE_FROM = 200_000
+"""Rows from which on an approximate index answers; docs/results.md has the measurement."""
+
+PROBES = 40
+"""Partitions of the approximate index that a search looks into."""
+
+REFINE = 20
+"""Candidates of the approximate index a result, which are then scored exactly."""
 
 
 @contextmanager
@@ -71,9 +80,12 @@ class PhotoTable:
         self.path = path
         self.schema = pa.schema(
             [
+                pa.field("id", pa.string(), nullable=False),
                 pa.field("path", pa.string(), nullable=False),
                 pa.field("size", pa.int64(), nullable=False),
                 pa.field("mtime_ns", pa.int64(), nullable=False),
+                pa.field("hash", pa.string(), nullable=False),
+                pa.field("taken", pa.timestamp("s")),
                 pa.field("width", pa.int32(), nullable=False),
                 pa.field("height", pa.int32(), nullable=False),
                 pa.field("root", pa.string(), nullable=False),
@@ -93,11 +105,21 @@ class PhotoTable:
             self._table.checkout_latest()
             return int(self._table.count_rows())
 
-    def columns(self, *names: str) -> pa.Table:
-        """Some columns of all rows, without the embeddings."""
+    def columns(self, *names: str, where: str | None = None) -> pa.Table:
+        """Some columns of all rows, or of those that meet a condition of SQL."""
         with store_errors(self.path, "read"):
             self._table.checkout_latest()
-            return self._table.search().select(list(names)).to_arrow().combine_chunks()
+            query = self._table.search().select(list(names))
+            if where is not None:
+                query = query.where(where)
+            return query.to_arrow().combine_chunks()
+
+    def taken_from(self, column: str, values: Sequence[str], *names: str) -> pa.Table:
+        """Some columns of the rows whose `column` is among `values`; all columns by default."""
+        with store_errors(self.path, "read"):
+            self._table.checkout_latest()
+            query = self._table.search().where(col(column).isin(list(values)))
+            return query.select(list(names) or self.schema.names).to_arrow().combine_chunks()
 
     def rows(self, embeddings: np.ndarray, **columns: Sequence[object]) -> pa.Table:
         """Arrow rows from (N, D) float32 embeddings and N values for each other column."""
@@ -107,6 +129,11 @@ class PhotoTable:
             {**columns, "embedding": pa.FixedSizeListArray.from_arrays(flat, dim)},
             schema=self.schema,
         )
+
+    def add(self, rows: pa.Table) -> None:
+        """Append rows of paths that the table does not have, in one atomic step."""
+        with store_errors(self.path, "written"):
+            self._table.add(rows)
 
     def upsert(self, rows: pa.Table) -> None:
         """Insert rows, or replace those of the same path, in one atomic step."""
@@ -126,23 +153,39 @@ class PhotoTable:
             # An expression, not SQL text: a quote in a file name is only a character.
             return int(self._table.delete(col("path").isin(paths)).num_deleted_rows)
 
-    def nearest(self, query: np.ndarray, k: int) -> pa.Table:
-        """Exact top k by dot product with the (D,) query, scanning every row.
+    def nearest(
+        self, query: np.ndarray, k: int, where: str | None = None, *, exact: bool = False
+    ) -> pa.Table:
+        """Top k by dot product with the (D,) query.
+
+        Every row is scanned, unless the table is so large that it has an index of approximate
+        neighbours; see `compact`.
+
+        Args:
+            query: (D,) float32, unit-norm.
+            k: rows.
+            where: condition of SQL that the rows meet.
+            exact: scan every row in any case.
 
         Returns:
-            Up to k rows of path, width, height, _distance (1 - dot product).
+            Up to k rows of id, path, width, height, _distance (1 - dot product).
         """
 
         def scan() -> pa.Table:
             self._table.checkout_latest()
-            return (
+            search = (
                 self._table.search(query, vector_column_name="embedding")
                 .distance_type("dot")
-                .bypass_vector_index()
                 .limit(k)
-                .select(["path", "width", "height", "_distance"])
-                .to_arrow()
+                .select(["id", "path", "width", "height", "_distance"])
             )
+            if where is not None:
+                search = search.where(where, prefilter=True)
+            if exact or not self._table.list_indices():
+                search = search.bypass_vector_index()
+            else:
+                search = search.nprobes(PROBES).refine_factor(REFINE)
+            return search.to_arrow()
 
         with store_errors(self.path, "read"):
             for _ in range(2):
@@ -154,9 +197,14 @@ class PhotoTable:
     def compact(self) -> None:
         """Merge small files and drop old versions, so that the folder does not grow with each run.
 
-        Only under `write_lock`: it also removes what a killed writer left behind.
+        From `APPROXIMATE_FROM` rows on, an index of approximate neighbours is made, or brought up
+        to date. Only under `write_lock`: it also removes what a killed writer left behind.
         """
         with store_errors(self.path, "written"):
+            if len(self) >= APPROXIMATE_FROM and not self._table.list_indices():
+                self._table.create_index(
+                    vector_column_name="embedding", config=IvfPq(distance_type="dot")
+                )
             self._table.optimize(
                 cleanup_older_than=timedelta(milliseconds=1), delete_unverified=True
             )

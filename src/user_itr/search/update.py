@@ -13,8 +13,17 @@ import numpy as np
 import pyarrow as pa
 
 from user_itr.errors import DataError, IndexStoreError
+from user_itr.search.decoding import decode_ahead
 from user_itr.search.encoder import Encoder
-from user_itr.search.photos import Photo, Skipped, decode_ahead, scan, unlistable_folders
+from user_itr.search.photos import (
+    Contents,
+    Photo,
+    Skipped,
+    hash_photo,
+    photo_id,
+    scan,
+    unlistable_folders,
+)
 from user_itr.search.table import PhotoTable
 
 CHUNK_ROWS = 512
@@ -28,10 +37,12 @@ class IndexReport:
 
     Attributes:
         folder: the photos' folder, absolute.
-        added: photos that were not in the index.
-        updated: photos that had changed and were encoded again.
+        added: photos that were not in the index, copies of others included.
+        updated: photos whose contents had changed.
+        moved: photos that the index knew from a path where they are no longer.
         unchanged: photos that were left as they were.
         removed: photos that left the index, because the file is gone or no longer decodes.
+        encoded: photos that the model encoded: those with contents that the index did not know.
         skipped: what was left out, and why.
         seconds: wall-clock time.
     """
@@ -39,8 +50,10 @@ class IndexReport:
     folder: Path
     added: int = 0
     updated: int = 0
+    moved: int = 0
     unchanged: int = 0
     removed: int = 0
+    encoded: int = 0
     skipped: list[Skipped] = field(default_factory=list)
     seconds: float = 0.0
 
@@ -61,12 +74,17 @@ class Update:
         self.report = IndexReport(folder)
         self.stored: dict[str, tuple[int, int]] = {}
         self.files: dict[str, tuple[int, int]] = {}
+        self.hashes: dict[str, str] = {}
+        """Of the photos below the folder, by path."""
+        self.known: dict[tuple[int, str], str] = {}
+        """A path for each (bytes, hash) in the whole index."""
+        self._total = 0
 
-    def run(self, batch_size: int, workers: int, allow_empty: bool) -> IndexReport:
-        """Scan, remove what is gone, encode what is new or changed, compact."""
+    def run(self, batch_size: int, workers: int, processes: bool, allow_empty: bool) -> IndexReport:
+        """Scan, take over what moved, remove what is gone, encode what is new, compact."""
         start = time.monotonic()
         report = self.report
-        self.stored = self._stored_below(report.folder)
+        self._read_table()
         if report.folder.exists() or not (allow_empty and self.stored):
             self.files, report.skipped = scan(report.folder)
         if self.stored and not self.files and not report.skipped and not allow_empty:
@@ -75,23 +93,83 @@ class Update:
                 f"{len(self.stored)} from it; mount the disk they are on, or let them leave the "
                 "index with --allow-empty (allow_empty=True)."
             )
-        self._remove_gone()
         todo = [path for path, state in self.files.items() if self.stored.get(path) != state]
         report.unchanged = len(self.files) - len(todo)
-        self._encode(todo, batch_size, workers)
+        self._total = len(todo)
+        self._show(0)
+        todo = self._take_over(todo)  # before the rows that they come from go
+        self._remove_gone()
+        self._encode(todo, batch_size, workers, processes)
         self.table.compact()
         report.seconds = time.monotonic() - start
         return report
 
-    def _stored_below(self, folder: Path) -> dict[str, tuple[int, int]]:
-        columns = self.table.columns("path", "size", "mtime_ns")
-        prefix = os.path.join(folder, "")  # noqa: PTH118 - with the separator at its end
-        names, sizes, times = (columns[name].to_pylist() for name in columns.column_names)
-        return {
-            name: (size, mtime)
-            for name, size, mtime in zip(names, sizes, times, strict=True)
-            if name.startswith(prefix)
-        }
+    def _read_table(self) -> None:
+        columns = self.table.columns("path", "size", "mtime_ns", "hash")
+        prefix = os.path.join(self.report.folder, "")  # noqa: PTH118 - with the separator at its end
+        for path, size, mtime, digest in zip(
+            *(columns[name].to_pylist() for name in columns.column_names), strict=True
+        ):
+            self.known[size, digest] = path
+            if path.startswith(prefix):
+                self.stored[path] = (size, mtime)
+                self.hashes[path] = digest
+
+    def _show(self, done: int) -> None:
+        if self.progress:
+            self.progress(done, self._total)
+
+    def _take_over(self, todo: Sequence[str]) -> list[str]:
+        """Give known contents at new paths the embeddings that they have; returns the rest.
+
+        Only files of a size that the index has are read for it.
+        """
+        sizes = {size for size, _ in self.known}
+        doubtful = [path for path in todo if self.files[path][0] in sizes]
+        if not doubtful:
+            return list(todo)
+        taken: set[str] = set()
+        for start in range(0, len(doubtful), CHUNK_ROWS):
+            found = {}
+            for path in doubtful[start : start + CHUNK_ROWS]:
+                read = hash_photo(Path(path))
+                source = None if read is None else self.known.get((read.size, read.hash))
+                if read is not None and source is not None:
+                    found[path] = (source, read)
+                    self._count(path, source, read)
+            if found:
+                self._copy_rows(found)
+                taken |= found.keys()
+                self._show(len(taken))
+        return [path for path in todo if path not in taken]
+
+    def _count(self, path: str, source: str, read: Contents) -> None:
+        if path in self.stored:
+            if self.hashes[path] == read.hash:
+                self.report.unchanged += 1
+            else:
+                self.report.updated += 1
+        elif source in self.files or Path(source).exists():
+            self.report.added += 1
+        else:
+            self.report.moved += 1
+            if source in self.stored:
+                self.report.removed -= 1  # its old row goes and is no loss
+
+    def _copy_rows(self, found: dict[str, tuple[str, Contents]]) -> None:
+        rows = self.table.taken_from("path", sorted({source for source, _ in found.values()}))
+        place = {path: row for row, path in enumerate(rows["path"].to_pylist())}
+        copies = rows.take([place[source] for source, _ in found.values()])
+        for name, values in (
+            ("id", [photo_id(path) for path in found]),
+            ("path", list(found)),
+            ("mtime_ns", [read.mtime_ns for _, read in found.values()]),
+            ("root", [str(self.report.folder)] * len(found)),
+        ):
+            field = self.table.schema.field(name)
+            column = copies.schema.get_field_index(name)
+            copies = copies.set_column(column, field, pa.array(values, field.type))
+        self.table.upsert(copies.select(self.table.schema.names).cast(self.table.schema))
 
     def _remove_gone(self) -> None:
         gone = [path for path in self.stored if path not in self.files]
@@ -101,16 +179,15 @@ class Update:
             [path for path in gone if os.path.dirname(path) not in unlistable]  # noqa: PTH120
         )
 
-    def _encode(self, todo: Sequence[str], batch_size: int, workers: int) -> None:
+    def _encode(self, todo: Sequence[str], batch_size: int, workers: int, processes: bool) -> None:
         paths = [Path(path) for path in todo]
         pending: list[pa.Table] = []
         undecodable: list[str] = []
-        done = 0
+        done = self._total - len(todo)
         written = time.monotonic()
-        if self.progress:
-            self.progress(0, len(todo))
+        batches = decode_ahead(paths, self.encoder, batch_size, workers, processes=processes)
         try:
-            with closing(decode_ahead(paths, self.encoder, batch_size, workers)) as batches:
+            with closing(batches):
                 for photos, skipped in batches:
                     if photos:
                         pending.append(self._encode_batch(photos))
@@ -120,9 +197,8 @@ class Update:
                     if full or time.monotonic() - written > CHUNK_SECONDS:
                         self._write(pending)
                         written = time.monotonic()
-                    done = min(done + batch_size, len(todo))
-                    if self.progress:
-                        self.progress(done, len(todo))
+                    done = min(done + batch_size, self._total)
+                    self._show(done)
         finally:  # also after Ctrl-C: what is encoded is kept
             self._write(pending)
         self.report.removed += self.table.delete(undecodable)
@@ -139,9 +215,12 @@ class Update:
         names = [str(photo.path) for photo in photos]
         return self.table.rows(
             embeddings,
+            id=[photo_id(name) for name in names],
             path=names,
-            size=[self.files[name][0] for name in names],
-            mtime_ns=[self.files[name][1] for name in names],
+            size=[photo.contents.size for photo in photos],
+            mtime_ns=[photo.contents.mtime_ns for photo in photos],
+            hash=[photo.contents.hash for photo in photos],
+            taken=[photo.taken for photo in photos],
             width=[photo.width for photo in photos],
             height=[photo.height for photo in photos],
             root=[str(self.report.folder)] * len(photos),
@@ -152,7 +231,11 @@ class Update:
             return
         rows = pa.concat_tables(pending)
         pending.clear()
-        self.table.upsert(rows)
         known = sum(path in self.stored for path in rows["path"].to_pylist())
+        if known:
+            self.table.upsert(rows)
+        else:
+            self.table.add(rows)
         self.report.updated += known
         self.report.added += rows.num_rows - known
+        self.report.encoded += rows.num_rows

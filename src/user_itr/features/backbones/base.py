@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from user_itr.data.images import load_image
 from user_itr.errors import DataError, FeatureError
+from user_itr.features.preprocessing import Preprocess
 
 MAX_ASPECT = 100
 """Longer images would swell without bound where the short side is scaled to a fixed length."""
@@ -43,6 +44,11 @@ class Backbone(nn.Module, ABC):
     preprocessing: dict[str, JsonValue]
     weights_hash: str
     draft: int | None = None
+
+    @property
+    def worker_preprocess(self) -> Preprocess | None:
+        """`preprocess` for a worker process without PyTorch; None where only threads can do it."""
+        return None
 
     @abstractmethod
     def preprocess(self, image: Image.Image) -> np.ndarray:

@@ -20,6 +20,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from user_itr.errors import FeatureError, MissingExtraError
 from user_itr.features.backbones.base import Backbone, hash_files
+from user_itr.features.preprocessing import Squash
 
 INPUT_SIZES = {"efficientnet-lite0": 224, "efficientnet-lite1": 240, "efficientnet-lite2": 260}
 """Name of each variant and the side of its square input in pixels."""
@@ -51,6 +52,7 @@ class EfficientNetLite(Backbone):
         self.name = name
         self.size = INPUT_SIZES[name]
         self.draft = 2 * self.size
+        self.squash = Squash(self.size, self.size)
         self.regions = (-(-self.size // STRIDE)) ** 2
         self.width = WIDTH
         self.weights_hash = hash_files([weights])
@@ -70,7 +72,12 @@ class EfficientNetLite(Backbone):
 
     def preprocess(self, image: Image.Image) -> np.ndarray:
         """Squash an RGB image to the square input: uint8 (size, size, 3)."""
-        return np.asarray(image.resize((self.size, self.size), Image.Resampling.BICUBIC))
+        return self.squash(image)
+
+    @property
+    def worker_preprocess(self) -> Squash:
+        """See `Backbone.worker_preprocess`."""
+        return self.squash
 
     def forward(self, pixels: Tensor) -> Tensor:
         """uint8 (B, size, size, 3) -> float32 (B, K, 1280), regions in row-major order."""

@@ -10,6 +10,7 @@ from torch import Tensor
 from user_itr.features.backbones.base import Backbone
 from user_itr.features.backbones.registry import create_backbone
 from user_itr.features.extraction import FLOAT16_MAX
+from user_itr.features.preprocessing import Preprocess
 
 
 def pooled_embedding(regions: Tensor) -> Tensor:
@@ -56,6 +57,11 @@ class PooledGuide(Backbone):
     def preprocess(self, image: Image.Image) -> np.ndarray:
         """Scale one RGB image to the backbone's input; see `Backbone.preprocess`."""
         return self.backbone.preprocess(image)
+
+    @property
+    def worker_preprocess(self) -> Preprocess | None:
+        """See `Backbone.worker_preprocess`."""
+        return self.backbone.worker_preprocess
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Pixels of the backbone, (B, ...) -> (B, 1, d) float32."""

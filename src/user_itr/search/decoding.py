@@ -1,0 +1,147 @@
+"""Photos decoded ahead of the encoder, by worker processes or threads."""
+
+from __future__ import annotations
+
+import itertools
+import multiprocessing
+import os
+import signal
+import threading
+import warnings
+from collections import deque
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import (
+    BrokenExecutor,
+    Executor,
+    Future,
+    ProcessPoolExecutor,
+    ThreadPoolExecutor,
+)
+from functools import partial
+from pathlib import Path
+
+from user_itr.errors import DataError
+from user_itr.search.encoder import Encoder
+from user_itr.search.photos import Photo, Skipped, load_photo
+
+CRASHED = "its decoder crashed; the file is damaged or needs too much memory."
+_Load = Callable[[Path], Photo]
+
+
+def decode_ahead(
+    paths: Sequence[Path],
+    encoder: Encoder,
+    batch_size: int,
+    workers: int,
+    *,
+    processes: bool = False,
+) -> Generator[tuple[list[Photo], list[Skipped]], None, None]:
+    """Decode photos with `workers` helpers, at most two batches ahead of the consumer.
+
+    Args:
+        paths: the photos.
+        encoder: whose preprocessing is applied.
+        batch_size: photos a yielded batch.
+        workers: how many decode at once.
+        processes: in processes of their own, so that a decoder that crashes costs one photo and
+            not the run. They import the main module anew, which a script must allow for with
+            `if __name__ == "__main__":`. Threads otherwise, and where the encoder's preprocessing
+            cannot leave this process.
+
+    Yields:
+        For each `batch_size` paths, in order: the decoded photos and the skipped files.
+    """
+    if not paths:
+        return
+    elsewhere = encoder.worker_preprocess if processes else None
+    load = partial(load_photo, preprocess=elsewhere or encoder.preprocess, draft=encoder.draft)
+    new_pool = _threads if elsewhere is None else _processes
+    waiting = iter(paths)
+    ahead: deque[tuple[Path, Future[Photo]]] = deque()
+    with warnings.catch_warnings():  # load_image's own catch_warnings may interleave over threads
+        pool = new_pool(workers)
+        try:
+            while True:
+                for path in itertools.islice(waiting, 2 * batch_size - len(ahead)):
+                    ahead.append((path, _submit(pool, load, path)))
+                if not ahead:
+                    return
+                batch = [ahead.popleft() for _ in range(min(batch_size, len(ahead)))]
+                photos, skipped, unknown = _results(batch)
+                if unknown:  # a worker died, and with it everything that was under way
+                    pool.shutdown(cancel_futures=True)
+                    one_by_one = _alone(unknown, load)
+                    photos, skipped = photos + one_by_one[0], skipped + one_by_one[1]
+                    pool = new_pool(workers)
+                    ahead = deque((path, _submit(pool, load, path)) for path, _ in ahead)
+                yield photos, skipped
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _results(
+    batch: Sequence[tuple[Path, Future[Photo]]],
+) -> tuple[list[Photo], list[Skipped], list[Path]]:
+    """Photos, skipped files, and the files that a dead worker leaves unknown."""
+    photos: list[Photo] = []
+    skipped: list[Skipped] = []
+    unknown: list[Path] = []
+    for path, future in batch:
+        try:
+            photos.append(future.result())
+        except DataError as error:
+            skipped.append((path, str(error).removeprefix(f"{path}: ")))
+        except BrokenExecutor:
+            unknown.append(path)
+    return photos, skipped, unknown
+
+
+def _alone(paths: Sequence[Path], load: _Load) -> tuple[list[Photo], list[Skipped]]:
+    """Decode one at a time, so that the one that kills its worker is known."""
+    photos: list[Photo] = []
+    skipped: list[Skipped] = []
+    pool = _processes(1)
+    try:
+        for path in paths:
+            one, left_out, crashed = _results([(path, _submit(pool, load, path))])
+            photos += one
+            skipped += left_out
+            if crashed:
+                skipped.append((path, CRASHED))
+                pool.shutdown()
+                pool = _processes(1)
+    finally:
+        pool.shutdown()
+    return photos, skipped
+
+
+def _submit(pool: Executor, load: _Load, path: Path) -> Future[Photo]:
+    try:
+        return pool.submit(load, path)
+    except BrokenExecutor as error:  # as the future of one that was accepted would say
+        broken: Future[Photo] = Future()
+        broken.set_exception(error)
+        return broken
+
+
+def _threads(workers: int) -> Executor:
+    return ThreadPoolExecutor(workers, thread_name_prefix="decode")
+
+
+def _processes(workers: int) -> Executor:
+    context = multiprocessing.get_context("spawn")
+    return ProcessPoolExecutor(workers, mp_context=context, initializer=_begin_worker)
+
+
+def _begin_worker() -> None:
+    """Leave Ctrl-C to the main process, and end when it is gone, however it went."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    warnings.simplefilter("ignore")
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)

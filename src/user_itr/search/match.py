@@ -1,0 +1,16 @@
+"""A search score as a person reads it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from user_itr.model.calibration import Calibration
+
+
+def match_percent(score: float, calibration: Calibration | None) -> int | None:
+    """How well a photo fits a sentence, 0 to 100; None where the model is not calibrated.
+
+    Only for queries of one sentence: other queries' cosines lie in other ranges.
+    """
+    return None if calibration is None else calibration.percent(score)
