@@ -4,7 +4,7 @@ import * as api from "./api.js";
 import { NOTHING, addressOf, isFiltered, isSearch, keyOf } from "./address.js";
 import { showChip } from "./chip.js";
 import { button, find } from "./dom.js";
-import { Filters } from "./filters.js";
+import { Filters, NONE } from "./filters.js";
 import * as format from "./format.js";
 import { Grid } from "./grid.js";
 import { installKeys } from "./keys.js";
@@ -20,6 +20,7 @@ const LOOK = {
   gap: 6,
 };
 const box = find("#q");
+const narrow = matchMedia("(max-width: 719px)");
 const known = new Map(); // photos that were listed, by id
 let search = null; // what is shown
 let waiting = null; // for the server to come back
@@ -78,7 +79,7 @@ function showSearch(lost) {
     navigation.go({ ...search, upload: null, similar: "", q: box.value.trim() });
     box.focus();
   };
-  const name = search.upload?.name ?? known.get(search.similar)?.name ?? "photo";
+  const name = search.upload?.name ?? known.get(search.similar)?.name ?? "this photo";
   showChip(find("#chip"), search, name, remove);
 }
 
@@ -104,17 +105,20 @@ function page({ photos, total, more }) {
     viewer.showSteps(grid.photos);
   }
   messages.show(find("#message"), photos.length ? null : messages.nothing(search, total), ACTIONS);
-  const shown = more ? `${format.photos(photos.length)} shown` : `All ${format.photos(photos.length)}`;
-  const all = `${format.count(total)} in the index`;
-  const few = photos.length === total && !more;
-  find("#count").textContent = !photos.length ? "" : few ? format.photos(total) : `${shown} · ${all}`;
+  find("#headline").hidden = total === 0;
+  find("#count").textContent = photos.length ? countOf(photos.length, total, more) : "";
   showIndex();
+}
+
+function countOf(shown, total, more) {
+  if (!more) return format.photos(shown);
+  return isFiltered(search) ? `${format.photos(shown)} so far` : `${format.count(shown)} of ${format.photos(total)}`;
 }
 
 function failure(error, first) {
   busy(false);
   if (first) {
-    find("#count").textContent = "";
+    find("#headline").hidden = true;
     messages.show(find("#message"), messages.failure(error, search), ACTIONS);
     again(null);
   } else {
@@ -134,12 +138,11 @@ function again(text) {
 }
 
 const retry = () => results.show(search, { again: true });
-const noFilters = { after: "", before: "", folder: "", side: "" };
 const ACTIONS = {
   retry: button("Try again", retry, { class: "main" }),
   pick: button("Choose another picture", () => find("#pick").click(), { class: "main" }),
   remove: button("Go on without it", () => navigation.go({ ...search, upload: null, similar: "" })),
-  clear: button("Clear the filters", () => navigation.go({ ...search, ...noFilters }), { class: "main" }),
+  clear: button("Clear the filters", () => navigation.go({ ...search, ...NONE }), { class: "main" }),
   newest: button("Show the newest photos", () => navigation.go(NOTHING), { class: "main" }),
   help: button("How to search", () => find("#help").showModal()),
 };
@@ -180,6 +183,9 @@ find(".brand").addEventListener("click", (event) => {
   navigation.go(NOTHING);
 });
 find("#again").addEventListener("click", () => results.more());
+const shorten = () => (box.placeholder = narrow.matches ? "Describe a photo" : "Describe a photo, or drop one here");
+narrow.addEventListener("change", shorten);
+shorten();
 takePictures(async (file) => {
   const upload = await readPicture(file);
   navigation.go({ ...search, q: box.value.trim(), similar: "", upload });

@@ -4,6 +4,8 @@ import { FILTERS } from "./address.js";
 import { find, icon, make } from "./dom.js";
 import * as format from "./format.js";
 
+export const NONE = Object.freeze(Object.fromEntries(FILTERS.map((name) => [name, ""])));
+
 export class Filters {
   /** @param {(filters: object) => void} change called with all filters as they shall be */
   constructor(change) {
@@ -14,23 +16,27 @@ export class Filters {
     this.opener.addEventListener("click", () => this.toggle(this.form.hidden));
     this.form.addEventListener("submit", (event) => {
       event.preventDefault();
+      this.toggle(false);
       change(this.read());
     });
     this.form.addEventListener("reset", (event) => {
       event.preventDefault();
-      change(Object.fromEntries(FILTERS.map((name) => [name, ""])));
+      this.toggle(false);
+      change(NONE);
     });
     this.form.addEventListener("keydown", (event) => {
       if (event.key !== "Escape") return;
       this.toggle(false);
       this.opener.focus();
     });
+    addEventListener("pointerdown", (event) => {
+      if (!event.target.closest("#filters, #filters-button")) this.toggle(false);
+    });
   }
 
   toggle(open) {
     this.form.hidden = !open;
     this.opener.setAttribute("aria-expanded", String(open));
-    if (open) this.form.elements.after.focus();
   }
 
   read() {
@@ -61,8 +67,7 @@ export class Filters {
         remove.append(make("span", {}, text), icon("close"));
         remove.addEventListener("click", () => {
           const rest = used.filter((one) => one !== name).map((one) => [one, search[one]]);
-          const none = FILTERS.map((one) => [one, ""]);
-          this.change({ ...Object.fromEntries(none), ...Object.fromEntries(rest) });
+          this.change({ ...NONE, ...Object.fromEntries(rest) });
         });
         return make("li", {}, remove);
       }),

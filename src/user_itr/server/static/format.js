@@ -21,7 +21,7 @@ export function bytes(number) {
 export function pixels(width, height) {
   const size = `${count(width)} × ${count(height)}`;
   const million = (width * height) / 1e6;
-  return million < 0.1 ? size : `${size} (${tenths.format(million)} megapixels)`;
+  return million < 0.1 ? size : `${size} (${tenths.format(million)} MP)`;
 }
 
 /** "3 May 2024 at 12:30"; times without a zone are shown as they are. */

@@ -48,7 +48,11 @@ export class Viewer {
     this.stop = new AbortController();
     this.photo = photo;
     this.photos = photos;
-    if (!this.dialog.open) this.dialog.showModal();
+    if (!this.dialog.open) {
+      // the page keeps its width while the viewer takes the place of its scroll bar
+      document.body.style.width = `${document.documentElement.clientWidth}px`;
+      this.dialog.showModal();
+    }
     this.dialog.scrollTop = 0;
     find(".about", this.dialog).scrollTop = 0;
     this.showImage(photo, this.stop.signal);
@@ -71,6 +75,7 @@ export class Viewer {
     this.photo = null;
     this.image.removeAttribute("src");
     this.neighbours.clear();
+    document.body.style.width = "";
   }
 
   step(by) {
