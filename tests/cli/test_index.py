@@ -91,7 +91,7 @@ def test_skipped_files_are_listed_and_make_exit_code_1(workplace: Path) -> None:
 def test_the_model_is_remembered_and_may_move(
     workplace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert "--model CHECKPOINT" in mistake("index", "photos")
+    assert cli.find_model(None, workplace / "none") == "shipped:flickr8k"
     monkeypatch.setenv(cli.MODEL_VARIABLE, str(workplace / "model"))
     assert run("index", "photos").exit_code == 0
     monkeypatch.setenv(cli.MODEL_VARIABLE, str(workplace / "newer"))
@@ -158,3 +158,18 @@ def test_rebuild_of_a_new_index_makes_one() -> None:
 )
 def test_printable(name: str, shown: str) -> None:
     assert cli.printable(name) == cli.printable(Path(name)) == shown
+
+
+def test_several_folders_at_once(workplace: Path) -> None:
+    paint(workplace / "more" / "a.png", "red", (3, 4))
+    result = run("index", "photos", "more", "--index", "here", "--model", "model")
+    assert result.exit_code == 0, result.output
+    assert "9 photos in" in result.stdout
+    (workplace / "photos" / "red.png").rename(workplace / "more" / "red.png")
+    again = summary(run("index", "more", "photos", "--index", "here").stdout)
+    assert (again["moved"], again["removed"], again["encoded/s"]) == (
+        ["1", "0"],
+        ["0", "1"],
+        ["0.0", "0.0"],
+    )
+    assert "nowhere: no such folder" in mistake("index", "photos", "nowhere", "--index", "here")

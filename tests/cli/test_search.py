@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import sys
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -54,10 +55,11 @@ def test_table_has_whole_paths(photos: Path) -> None:
     result = run("something red", "-k", 3)
     assert result.exit_code == 0, result.output
     lines = [line for line in result.stdout.splitlines() if line.strip()]
-    assert lines[0].split() == ["rank", "score", "path"]
+    assert lines[0].split() == ["rank", "match", "score", "path"]
     assert len(lines) == 5
-    rank, score, path = lines[2].split(maxsplit=2)
-    assert (rank, path) == ("1", str(photos / "red.png"))
+    rank, match, percent, score, path = lines[2].split(maxsplit=4)
+    assert (rank, percent, path) == ("1", "%", str(photos / "red.png"))
+    assert 50 < int(match) <= 100
     assert 0.9 < float(score) <= 1
     assert [line.split()[0] for line in lines[2:]] == ["1", "2", "3"]
     assert all(line == line.rstrip() for line in lines)
@@ -69,7 +71,8 @@ def test_json(photos: Path, tmp_path: Path) -> None:
     assert (answer["query"], answer["image"]) == ("blue", None)
     assert [hit["rank"] for hit in answer["results"]] == list(range(1, 9))
     assert all(
-        set(hit) == {"rank", "score", "path", "width", "height"} for hit in answer["results"]
+        set(hit) == {"rank", "match", "score", "path", "width", "height"}
+        for hit in answer["results"]
     )
     best = answer["results"][0]
     assert best["path"] == str(photos / "blue.png")
@@ -121,3 +124,48 @@ def test_mistakes_name_the_remedy(photos: Path, tmp_path: Path) -> None:
     broken = tmp_path / "broken.jpg"
     broken.write_bytes(b"nothing")
     assert "cannot be decoded" in mistake("--image", broken)
+
+
+def test_pages_filters_and_terms(photos: Path, tmp_path: Path) -> None:
+    def names(*words: object) -> list[str]:
+        answer = json.loads(run(*words, "--json").stdout)
+        return [Path(hit["path"]).stem for hit in answer["results"]]
+
+    whole = names("red", "-k", 8)
+    assert names("red", "-k", 3, "--page", 2) == whole[3:6]
+    assert names("red", "-k", 3, "--page", 3) == whole[6:]
+    beyond = run("red", "-k", 3, "--page", 4)
+    assert beyond.exit_code == 1
+    assert "there is no page 4" in beyond.stderr
+    today = f"{datetime.now():%Y-%m-%d}"
+    assert names("red", "--after", "2001-01-01", "--folder", photos, "--min-width", 30) == whole
+    nothing = run("red", "--before", "2001-01-01")
+    assert nothing.exit_code == 1
+    assert "wider limits" in nothing.stderr
+    assert "swap the two" in mistake("red", "--after", today, "--before", "2001-01-01")
+    assert run("red", "--after", "soon").exit_code == 2
+    assert names('"red" + "blue"', "-k", 2) in (["red", "blue"], ["blue", "red"])
+    # Taking away what an equal mixture shares leaves the rest in front.
+    assert names('"red" + "blue" - "red"', "-k", 1) == ["blue"]
+    assert "only what is not wanted" in mistake("--", '- "red"')
+    composed = json.loads(run('"red" - "blue"', "--json").stdout)
+    assert {hit["match"] for hit in composed["results"]} == {None}
+
+
+def test_open_starts_a_viewer(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[str] = []
+    monkeypatch.setattr(typer, "launch", lambda path: shown.append(path) or 0)
+    assert run("red", "--open").exit_code == 0
+    assert shown == [str(photos / "red.png")]
+    monkeypatch.setattr(typer, "launch", lambda path: 1)
+    assert "no viewer" in mistake("red", "--open")
+
+
+def test_thumbnails(photos: Path) -> None:
+    pytest.importorskip("textual_image")
+    plain = run("red", "-k", 2)
+    pictures = run("red", "-k", 2, "--thumbnails")
+    assert pictures.exit_code == 0, pictures.output
+    assert pictures.stdout.startswith(plain.stdout)
+    assert len(pictures.stdout.splitlines()) > len(plain.stdout.splitlines()) + 10
+    assert run("red", "-k", 2, "--no-thumbnails").stdout == plain.stdout

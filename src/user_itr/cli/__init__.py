@@ -46,6 +46,7 @@ def _register() -> None:
         convert,
         data,
         demo,
+        describe,
         evaluate,
         export,
         features,
@@ -62,6 +63,8 @@ def _register() -> None:
     app.command("ablate")(ablate.ablate_command)
     app.command("index")(index.index_command)
     app.command("search")(search.search_command)
+    app.command("sentences")(describe.sentences_command)
+    app.command("describe")(describe.describe_command)
     app.command("export")(export.export_command)
     app.command("convert")(convert.convert_command)
     app.command("demo")(demo.demo_command)

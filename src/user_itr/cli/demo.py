@@ -95,19 +95,20 @@ def _index_and_search(
     run: Path, photos: Path, index: Path, queries: tuple[str, ...], say: _Say
 ) -> None:
     from user_itr.cli.index import index_command
-    from user_itr.cli.search import search_command
+    from user_itr.cli.search import print_results
 
     say(f"4. Index the images in {photos}")
     index_command(
-        photos,
+        [photos],
         index=index,
         model=str(run),
         batch_size=32,
         workers=2,
         rebuild=False,
         allow_empty=False,
+        watch=False,
     )
     say("5. Search them by words")
     for query in queries:
         typer.echo(f'\nuser-itr search "{query}" --index {index} --top 5')
-        search_command(query, image=None, index=index, top=5, as_json=False, model=None)
+        print_results(query, index, 5)

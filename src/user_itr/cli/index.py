@@ -10,29 +10,32 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from user_itr.errors import ConfigError, DataError, IndexStoreError
+from user_itr.errors import DataError, IndexStoreError
+from user_itr.pretrained import DEFAULT
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from user_itr.search.encoder import Encoder
+    from user_itr.search.photos import Skipped
     from user_itr.search.update import IndexReport
 
 MODEL_VARIABLE = "USER_ITR_MODEL"
 
 
 def index_command(
-    photos: Path = typer.Argument(..., help="Folder of photos, looked through recursively."),
+    photos: list[Path] = typer.Argument(..., help="Folders of photos, looked through recursively."),
     index: Path | None = typer.Option(
         None, "--index", help="Folder of the index; by default one in the user's data folder."
     ),
     model: str | None = typer.Option(
         None,
         "--model",
-        help=f"Checkpoint; needed the first time (or {MODEL_VARIABLE}), then the index knows it.",
+        help=f"Checkpoint; by default {MODEL_VARIABLE}, or the model that ships. The index "
+        "remembers it.",
     ),
     batch_size: int = typer.Option(32, "--batch-size", min=1, help="Photos encoded at once."),
-    workers: int = typer.Option(2, "--workers", min=1, help="Threads that decode photos ahead."),
+    workers: int = typer.Option(2, "--workers", min=1, help="Processes that decode photos ahead."),
     rebuild: bool = typer.Option(
         False,
         "--rebuild",
@@ -44,8 +47,11 @@ def index_command(
         "--allow-empty",
         help="Let a missing or empty folder take its photos out of the index.",
     ),
+    watch: bool = typer.Option(
+        False, "--watch", help="Then stay, and take in what changes, until Ctrl-C."
+    ),
 ) -> None:
-    """Index a folder of photos for search; run again, it takes in only what changed.
+    """Index folders of photos for search; run again, it takes in only what changed.
 
     Exit code: 0 done, 1 some files were skipped (listed on standard error), 2 a mistake.
     """
@@ -53,36 +59,54 @@ def index_command(
     from user_itr.search.index import ImageIndex
     from user_itr.search.manifest import Manifest
     from user_itr.search.photos import outermost_with_images
+    from user_itr.search.sentences import SentenceStore
 
     where = index or default_index()
-    folders = [photos]
+    sentences: list[str] = []
+    folders = photos
     if rebuild and Manifest.exists(where):
-        folders = outermost_with_images([photos, *ImageIndex.open(where).roots()], allow_empty)
-    elif not photos.is_dir() and not allow_empty:
-        raise DataError(f"{photos}: no such folder; check the path, or mount the disk it is on.")
+        folders = outermost_with_images([*photos, *ImageIndex.open(where).roots()], allow_empty)
+        sentences = SentenceStore(where).texts()
+    for folder in folders:
+        if not folder.is_dir() and not allow_empty:
+            raise DataError(f"{folder}: no such folder; check the path, or mount its disk.")
     checkpoint = find_model(model, where)
     encoder = load_encoder(checkpoint)
     target = (ImageIndex.rebuild if rebuild else ImageIndex.create_or_open)(
         where, encoder, checkpoint
     )
-    reports = []
-    for folder in folders:
-        with progress_of("encoding") as show:
-            report = target.update(
-                folder,
-                encoder,
-                batch_size=batch_size,
-                workers=workers,
-                allow_empty=allow_empty,
-                progress=show,
-            )
-        reports.append(report)
+
+    def update(changed: list[Path]) -> list[Skipped]:
+        reports = []
+        for folder in changed:
+            with progress_of("encoding") as show:
+                report = target.update(
+                    folder,
+                    encoder,
+                    batch_size=batch_size,
+                    workers=workers,
+                    processes=True,
+                    allow_empty=allow_empty,
+                    progress=show,
+                )
+            reports.append(report)
+        skipped = [entry for report in reports for entry in report.skipped]
+        for path, reason in skipped:
+            typer.echo(f"skipped {printable(path)}: {printable(reason)}", err=True)
+        print_table(_summary(reports))
+        return skipped
+
+    skipped = update(folders)
     target.commit()
-    skipped = [entry for report in reports for entry in report.skipped]
-    for path, reason in skipped:
-        typer.echo(f"skipped {printable(path)}: {printable(reason)}", err=True)
-    print_table(_summary(reports))
+    if sentences:
+        SentenceStore(where).replace(sentences, encoder)
     typer.echo(f"{len(target):,} photos in {printable(target.path)}")
+    if watch:
+        from user_itr.search.watching import changed_folders
+
+        typer.echo("watching; Ctrl-C ends it")
+        for changed in changed_folders([folder for folder in folders if folder.is_dir()]):
+            update(changed)
     if skipped:
         raise typer.Exit(1)
 
@@ -95,10 +119,9 @@ def default_index() -> Path:
 
 
 def find_model(given: str | None, index: Path) -> str:
-    """The checkpoint to load: the one given, else the index's own, else the environment's.
+    """The checkpoint to load: that given, the index's own, the environment's, or the shipped one.
 
     Raises:
-        ConfigError: if there is none.
         IndexStoreError: if the index's own is gone, or the index's manifest cannot be read.
     """
     from user_itr.search.manifest import Manifest
@@ -115,10 +138,7 @@ def find_model(given: str | None, index: Path) -> str:
         return recorded
     if from_environment := os.environ.get(MODEL_VARIABLE):
         return from_environment
-    raise ConfigError(
-        "no model; give --model CHECKPOINT the first time (the index remembers it), or set "
-        f"{MODEL_VARIABLE}."
-    )
+    return DEFAULT
 
 
 def load_encoder(checkpoint: str) -> Encoder:

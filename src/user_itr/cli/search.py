@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -14,72 +15,164 @@ from user_itr.errors import ConfigError, DataError
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from user_itr.search.encoder import Encoder
     from user_itr.search.index import Hit
+
+DAYS = ["%Y-%m-%d"]
 
 
 def search_command(
-    query: str | None = typer.Argument(None, help='Words, such as "two dogs play in the snow".'),
+    query: str | None = typer.Argument(
+        None, help='Words: two dogs play in the snow. Or terms: "beach" - "people".'
+    ),
     image: Path | None = typer.Option(None, "--image", help="Find photos like this one."),
     index: Path | None = typer.Option(
         None, "--index", help="Folder of the index; by default the one in the user's data folder."
     ),
     top: int = typer.Option(10, "--top", "-k", min=1, help="Number of results."),
+    page: int = typer.Option(1, "--page", min=1, help="Which --top results: 2 is the next ones."),
+    after: datetime | None = typer.Option(
+        None, "--after", formats=DAYS, help="Taken on this day or later (EXIF, or the file's)."
+    ),
+    before: datetime | None = typer.Option(
+        None, "--before", formats=DAYS, help="Taken on this day or before."
+    ),
+    folder: Path | None = typer.Option(None, "--folder", help="Only photos below this folder."),
+    min_width: int | None = typer.Option(None, "--min-width", min=0, help="Pixels."),
+    min_height: int | None = typer.Option(None, "--min-height", min=0, help="Pixels."),
+    min_bytes: int | None = typer.Option(None, "--min-bytes", min=0, help="Size of the file."),
+    max_bytes: int | None = typer.Option(None, "--max-bytes", min=0, help="Size of the file."),
+    exact: bool = typer.Option(
+        False, "--exact", help="Compare every photo, also where the index is very large."
+    ),
     as_json: bool = typer.Option(False, "--json", help="Print JSON."),
+    open_best: bool = typer.Option(False, "--open", help="Show the best result in a viewer."),
+    thumbnails: bool | None = typer.Option(
+        None,
+        "--thumbnails/--no-thumbnails",
+        help="Small pictures; by default where the terminal can show them.",
+    ),
     model: str | None = typer.Option(
         None, "--model", help="Where the index's checkpoint is now, if it moved."
     ),
 ) -> None:
     """Search an index by words, by a photo, or by both (each counts the same).
 
+    `match` says how well a photo fits the words: 50 is as good as a typical caption that a person
+    wrote for a photo. `score` is the cosine.
+
     Exit code: 0 with results, 1 if there are none, 2 a mistake.
     """
+    from user_itr.search.filters import Filters
     from user_itr.search.index import ImageIndex
-    from user_itr.search.query import search
+    from user_itr.search.query import parse_query, search
 
     if query is None and image is None:
         raise ConfigError("nothing to search for; give a text, --image FILE, or both.")
     if image is not None and not image.is_file():
         raise DataError(f"{image}: no such image file; check the path.")
+    filters = Filters(
+        None if after is None else after.date(),
+        None if before is None else before.date(),
+        folder,
+        min_width,
+        min_height,
+        min_bytes,
+        max_bytes,
+    )
     opened = ImageIndex.open(index or default_index())
     checkpoint = find_model(model, opened.path)
     hits: list[Hit] = []
+    matches: list[int | None] = []
     if len(opened):
         encoder = load_encoder(checkpoint)
-        hits = search(opened, encoder, text=query, image=image, k=top)
+        hits = search(
+            opened,
+            encoder,
+            text=query,
+            image=image,
+            k=top,
+            offset=(page - 1) * top,
+            filters=filters,
+            exact=exact,
+        )
+        simple = image is None and query is not None and parse_query(query).is_one_sentence
+        matches = _matches(hits, encoder) if simple else [None] * len(hits)
     if as_json:
-        results = [
-            {
-                "rank": hit.rank,
-                "score": hit.score,
-                "path": str(hit.path),
-                "width": hit.width,
-                "height": hit.height,
-            }
-            for hit in hits
-        ]
         asked = {"query": query, "image": None if image is None else str(image)}
+        results = [_record(hit, match) for hit, match in zip(hits, matches, strict=True)]
         typer.echo(json.dumps({**asked, "results": results}, indent=2))
     elif hits:
-        print_table(_ranking(hits))
+        print_table(_ranking(hits, matches))
+        _show_thumbnails(hits, thumbnails)
     if not hits:
-        typer.echo(
-            f"{opened.path}: the index has no other photos; add some with `user-itr index PHOTOS`."
-            if len(opened)
-            else f"{opened.path}: the index is empty; add photos with `user-itr index PHOTOS`.",
-            err=True,
-        )
+        typer.echo(_why_nothing(opened, filters != Filters(), page), err=True)
         raise typer.Exit(1)
+    if open_best and typer.launch(str(hits[0].path)):
+        raise DataError(f"{hits[0].path}: no viewer could be started; open it by hand.")
 
 
-def _ranking(hits: list[Hit]) -> Table:
+def print_results(query: str, index: Path, top: int) -> None:
+    """Search an index by words and print the table, as the command does."""
+    from user_itr.search.index import ImageIndex
+    from user_itr.search.query import search
+
+    opened = ImageIndex.open(index)
+    encoder = load_encoder(find_model(None, index))
+    hits = search(opened, encoder, text=query, k=top)
+    print_table(_ranking(hits, _matches(hits, encoder)))
+
+
+def _matches(hits: list[Hit], encoder: Encoder) -> list[int | None]:
+    from user_itr.search.match import match_percent
+
+    return [match_percent(hit.score, encoder.calibration) for hit in hits]
+
+
+def _record(hit: Hit, match: int | None) -> dict[str, Any]:
+    return {
+        "rank": hit.rank,
+        "match": match,
+        "score": hit.score,
+        "path": str(hit.path),
+        "width": hit.width,
+        "height": hit.height,
+    }
+
+
+def _why_nothing(opened: Any, filtered: bool, page: int) -> str:
+    if not len(opened):
+        return f"{opened.path}: the index is empty; add photos with `user-itr index PHOTOS`."
+    if page > 1:
+        return f"{opened.path}: there is no page {page}; ask for an earlier one."
+    if filtered:
+        return f"{opened.path}: no other photos are left; ask with wider limits."
+    return f"{opened.path}: the index has no other photos; add some with `user-itr index PHOTOS`."
+
+
+def _ranking(hits: list[Hit], matches: list[int | None]) -> Table:
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
+    readable = any(match is not None for match in matches)
     table = Table(box=box.SIMPLE)
     table.add_column("rank", justify="right")
+    if readable:
+        table.add_column("match", justify="right")
     table.add_column("score", justify="right")
     table.add_column("path", overflow="fold")
-    for hit in hits:
-        table.add_row(str(hit.rank), f"{hit.score:.4f}", Text(printable(hit.path)))
+    for hit, match in zip(hits, matches, strict=True):
+        shown = [f"{match} %"] if readable else []
+        table.add_row(str(hit.rank), *shown, f"{hit.score:.4f}", Text(printable(hit.path)))
     return table
+
+
+def _show_thumbnails(hits: list[Hit], wanted: bool | None) -> None:
+    import sys
+
+    if wanted is False or (wanted is None and not sys.stdout.isatty()):
+        return
+    from user_itr.cli.thumbnails import print_thumbnails
+
+    print_thumbnails([(hit.rank, hit.path) for hit in hits], forced=bool(wanted))

@@ -140,7 +140,7 @@ class ImageIndex:
             goes_on = (path / PENDING).is_file() and _same_rebuild(
                 Manifest.read(path, PENDING), wanted
             )
-            drop_tables(path, keep=[current.table, *([wanted.table] if goes_on else [])])
+            drop_tables(path, keep=[*current.tables, *(wanted.tables if goes_on else [])])
             _write_manifest(wanted, path, PENDING)
         return cls(path, wanted, create=True, pending=True)
 
@@ -151,7 +151,7 @@ class ImageIndex:
         with write_lock(self.path), store_errors(self.path, "written"):
             os.replace(self.path / PENDING, self.path / MANIFEST)  # noqa: PTH105
             self._pending = False
-            drop_tables(self.path, keep=[self.manifest.table])
+            drop_tables(self.path, keep=self.manifest.tables)
 
     def __len__(self) -> int:
         return len(self._table)

@@ -40,6 +40,16 @@ class Manifest:
         """Name of the LanceDB table."""
         return f"photos-{self.generation}"
 
+    @property
+    def sentences(self) -> str:
+        """Name of the table of sentences that describe photos."""
+        return f"sentences-{self.generation}"
+
+    @property
+    def tables(self) -> list[str]:
+        """Names of both tables."""
+        return [self.table, self.sentences]
+
     @staticmethod
     def exists(index: Path) -> bool:
         """Whether the folder `index` holds an index, readable or not."""

@@ -33,6 +33,11 @@ class Query:
     plus: tuple[str, ...]
     minus: tuple[str, ...] = ()
 
+    @property
+    def is_one_sentence(self) -> bool:
+        """Whether scores of this query are those of a caption, which calibration is about."""
+        return len(self.plus) == 1 and not self.minus
+
 
 def parse_query(text: str) -> Query:
     """Read plain words, or terms: `"beach" - "people"`, `two dogs -snow`, `"a bike" + "sunset"`.
@@ -115,6 +120,7 @@ def search(
     k: int = 10,
     offset: int = 0,
     filters: Filters | None = None,
+    exact: bool = False,
     exclude_itself: bool = True,
 ) -> list[Hit]:
     """The k photos that fit a text, a photo, or both, best first.
@@ -127,6 +133,7 @@ def search(
         k: number of results.
         offset: results to leave out before the first.
         filters: what may be found.
+        exact: see `ImageIndex.search`.
         exclude_itself: leave out the query photo's own file, where the index has it. Copies of it
             under other names stay.
 
@@ -142,9 +149,9 @@ def search(
     photos = [] if image is None else [photo_embedding(encoder, image)]
     embedding = query_embedding(encoder, query, photos)
     if image is None or not exclude_itself:
-        return index.search(embedding, k, offset=offset, filters=filters)
+        return index.search(embedding, k, offset=offset, filters=filters, exact=exact)
     own = Path(image).parent.resolve() / Path(image).name
-    hits = index.search(embedding, offset + k + 1, filters=filters)
+    hits = index.search(embedding, offset + k + 1, filters=filters, exact=exact)
     others = [hit for hit in hits if hit.path != own][offset : offset + k]
     return [replace(hit, rank=rank) for rank, hit in enumerate(others, start=offset + 1)]
 

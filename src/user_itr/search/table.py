@@ -211,8 +211,8 @@ class PhotoTable:
 
 
 def drop_tables(path: Path, keep: Sequence[str]) -> None:
-    """Remove every photo table of the index at `path` but those named in `keep`."""
+    """Remove every table of the index at `path` but those named in `keep`."""
     with store_errors(path, "written"):
-        for table in path.glob("photos-*.lance"):
+        for table in path.glob("*-[0-9]*.lance"):
             if table.stem not in keep:
                 shutil.rmtree(table)

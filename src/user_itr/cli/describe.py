@@ -1,0 +1,80 @@
+"""`user-itr sentences` and `user-itr describe`: captions for a photo, out of your own sentences."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import typer
+
+from user_itr.cli.index import default_index, find_model, load_encoder, print_table, printable
+
+
+def sentences_command(
+    files: list[Path] = typer.Argument(..., help="Text files, one sentence a line."),
+    index: Path | None = typer.Option(None, "--index", help="Folder of the index."),
+    model: str | None = typer.Option(
+        None, "--model", help="Where the index's checkpoint is now, if it moved."
+    ),
+) -> None:
+    """Index sentences, in the place of those before; `describe` and the page choose among them.
+
+    Exit code: 0 done, 2 a mistake.
+    """
+    from user_itr.search.index import ImageIndex
+    from user_itr.search.sentences import SentenceStore, read_sentences
+
+    found = [sentence for file in files for sentence in read_sentences(file)]
+    opened = ImageIndex.open(index or default_index())
+    encoder = load_encoder(find_model(model, opened.path))
+    count = SentenceStore(opened.path).replace(found, encoder)
+    typer.echo(f"{count:,} sentences in {printable(opened.path)}")
+
+
+def describe_command(
+    photo: Path = typer.Argument(..., help="A photo, indexed or not."),
+    index: Path | None = typer.Option(None, "--index", help="Folder of the index."),
+    top: int = typer.Option(5, "--top", "-k", min=1, help="Number of sentences."),
+    as_json: bool = typer.Option(False, "--json", help="Print JSON."),
+    model: str | None = typer.Option(
+        None, "--model", help="Where the index's checkpoint is now, if it moved."
+    ),
+) -> None:
+    """Find the indexed sentences that describe a photo best.
+
+    Exit code: 0 with results, 1 if no sentences are indexed, 2 a mistake.
+    """
+    from user_itr.search.index import ImageIndex
+    from user_itr.search.match import match_percent
+    from user_itr.search.query import photo_embedding
+    from user_itr.search.sentences import SentenceStore
+
+    opened = ImageIndex.open(index or default_index())
+    store = SentenceStore(opened.path)
+    if not len(store):
+        typer.echo(
+            f"{opened.path}: no sentences are indexed; add some with `user-itr sentences FILE`.",
+            err=True,
+        )
+        raise typer.Exit(1)
+    encoder = load_encoder(find_model(model, opened.path))
+    opened.check_model(encoder)
+    results = [
+        {"match": match_percent(s.score, encoder.calibration), "score": s.score, "text": s.text}
+        for s in store.describe(photo_embedding(encoder, photo), top)
+    ]
+    if as_json:
+        typer.echo(json.dumps({"image": str(photo), "sentences": results}, indent=2))
+        return
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE)
+    for name in ("match", "score"):
+        table.add_column(name, justify="right")
+    table.add_column("sentence", overflow="fold")
+    for one in results:
+        match = "" if one["match"] is None else f"{one['match']} %"
+        table.add_row(match, f"{one['score']:.4f}", Text(printable(str(one["text"]))))
+    print_table(table)
