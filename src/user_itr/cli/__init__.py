@@ -52,6 +52,7 @@ def _register() -> None:
         features,
         index,
         search,
+        serve,
         train,
     )
 
@@ -63,6 +64,7 @@ def _register() -> None:
     app.command("ablate")(ablate.ablate_command)
     app.command("index")(index.index_command)
     app.command("search")(search.search_command)
+    app.command("serve")(serve.serve_command)
     app.command("sentences")(describe.sentences_command)
     app.command("describe")(describe.describe_command)
     app.command("export")(export.export_command)

@@ -89,12 +89,18 @@ def query_embedding(
     """
     if query is None and not len(photos):
         raise ConfigError("nothing to search for; give a text, an image, or both.")
-    wanted = [np.asarray(photo, dtype=np.float32) for photo in photos]
-    unwanted: list[np.ndarray] = []
-    if query is not None:
-        vectors = encoder.encode_text([*query.plus, *query.minus])
-        wanted += list(vectors[: len(query.plus)])
-        unwanted = list(vectors[len(query.plus) :])
+    if query is None:
+        return combined(None, [], photos)
+    return combined(query, encoder.encode_text([*query.plus, *query.minus]), photos)
+
+
+def combined(
+    query: Query | None, sentences: Sequence[np.ndarray] | np.ndarray, photos: Sequence[np.ndarray]
+) -> np.ndarray:
+    """`query_embedding` of what is encoded already: of the sentences, the wanted ones first."""
+    count = 0 if query is None else len(query.plus)
+    wanted = [*photos, *sentences[:count]]
+    unwanted = list(sentences[count:])
     found = np.mean(wanted, axis=0, dtype=np.float32)
     if unwanted:
         found = found - MINUS_WEIGHT * np.mean(unwanted, axis=0, dtype=np.float32)

@@ -81,7 +81,8 @@ class SentenceStore:
         embeddings = pa.FixedSizeListArray.from_arrays(pa.array(flat), self.manifest.dim)
         rows = pa.table({"text": pa.array(unique, pa.string()), "embedding": embeddings})
         with write_lock(self.path), store_errors(self.path, "written"):
-            lancedb.connect(self.path).create_table(self.manifest.sentences, rows, mode="overwrite")
+            mode = "create" if self._open() is None else "overwrite"
+            lancedb.connect(self.path).create_table(self.manifest.sentences, rows, mode=mode)
         return len(unique)
 
     def describe(self, embedding: np.ndarray, k: int = 5) -> list[Sentence]:

@@ -1,0 +1,100 @@
+"""`user-itr serve`: a page and a REST interface over an index of photos."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+import webbrowser
+from pathlib import Path
+
+import typer
+
+from user_itr.cli.index import default_index, find_model, load_encoder
+from user_itr.errors import ConfigError, MissingExtraError
+
+TOKEN_VARIABLE = "USER_ITR_TOKEN"
+
+
+def serve_command(
+    index: Path | None = typer.Option(
+        None, "--index", help="Folder of the index; by default the one in the user's data folder."
+    ),
+    host: str = typer.Option(
+        "127.0.0.1", "--host", help="Address to listen at; any but this machine needs a token."
+    ),
+    port: int = typer.Option(8765, "--port", min=0, max=65535, help="0 takes a free one."),
+    token: str | None = typer.Option(
+        None, "--token", envvar=TOKEN_VARIABLE, help="That requests must bear."
+    ),
+    open_page: bool = typer.Option(False, "--open", help="Open the page in a browser."),
+    model: str | None = typer.Option(
+        None, "--model", help="Where the index's checkpoint is now, if it moved."
+    ),
+) -> None:
+    """Serve an index as a web page and a REST interface, until Ctrl-C.
+
+    Exit code: 0 ended, 2 a mistake.
+    """
+    try:
+        import uvicorn
+
+        from user_itr.server.app import create_app
+        from user_itr.server.guard import LOOPBACK_HOSTS
+    except ImportError as error:
+        raise MissingExtraError(
+            f"serving needs more packages ({error.name}); run `pip install user-itr[app]`."
+        ) from None
+    from user_itr.search.index import ImageIndex
+
+    local = _is_loopback(host)
+    if not local and not token:
+        raise ConfigError(
+            f"--host {host} lets other machines in; give --token SECRET (or {TOKEN_VARIABLE}), or "
+            "stay at 127.0.0.1."
+        )
+    if token is not None and not (token.isascii() and token.isalnum() and len(token) >= 8):
+        raise ConfigError("the token needs at least 8 letters and digits, and nothing else.")
+    opened = ImageIndex.open(index or default_index())
+    encoder = load_encoder(find_model(model, opened.path))
+    app = create_app(opened, encoder, token=token, hosts=LOOPBACK_HOSTS if local else None)
+    listening = _listen(host, port)
+    name = f"[{host}]" if ":" in host else host
+    address = f"http://{name}:{listening.getsockname()[1]}/"
+    typer.echo(f"{len(opened):,} photos at {address}  (Ctrl-C ends it)")
+    if token is not None:
+        typer.echo(f"the first visit needs the token: {address}?token=...")
+    if open_page:
+        webbrowser.open(address if token is None else f"{address}?token={token}")
+    config = uvicorn.Config(
+        app, log_level="warning", access_log=False, server_header=False, timeout_keep_alive=10
+    )
+    try:
+        uvicorn.Server(config).run(sockets=[listening])
+    except KeyboardInterrupt:  # uvicorn raises it again once it has ended
+        pass
+    finally:
+        listening.close()
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listening = socket.socket(family, kind, protocol)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(address)
+        listening.listen(2048)
+    except OSError as error:
+        raise ConfigError(
+            f"cannot listen at {host} port {port} ({error.strerror}); choose another --port, or "
+            "an address of this machine."
+        ) from None
+    return listening

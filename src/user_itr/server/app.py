@@ -1,0 +1,108 @@
+"""The server as an ASGI application."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import platformdirs
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import FileResponse, JSONResponse
+from fastapi.staticfiles import StaticFiles
+from starlette.exceptions import HTTPException
+
+from user_itr import __version__
+from user_itr.errors import DataError, IndexStoreError, UserItrError
+from user_itr.search.encoder import Encoder
+from user_itr.search.index import ImageIndex
+from user_itr.server.guard import LOOPBACK_HOSTS, Guard
+from user_itr.server.limits import Limits
+from user_itr.server.metrics import Metrics
+from user_itr.server.pictures import GoneError, Pictures
+from user_itr.server.routes import photo_routes, search_routes, state_routes
+from user_itr.server.searching import BusyError, NotThereError, PhotoSearch
+
+STATIC = Path(__file__).parent / "static"
+
+
+def create_app(
+    index: ImageIndex,
+    encoder: Encoder,
+    *,
+    token: str | None = None,
+    hosts: Sequence[str] | None = LOOPBACK_HOSTS,
+    limits: Limits | None = None,
+    cache: Path | None = None,
+) -> FastAPI:
+    """The page and the REST interface over an index.
+
+    Args:
+        index: of the photos; what is indexed while the server runs is found as well.
+        encoder: the model that made it.
+        token: that requests must bear; None lets everybody in.
+        hosts: names the server goes by; None takes any.
+        limits: on requests.
+        cache: folder for thumbnails, the user's cache folder by default.
+
+    Raises:
+        IndexStoreError: if another model made the index.
+    """
+    limits = limits or Limits()
+    search = PhotoSearch(index, encoder, limits)
+    cache = cache or platformdirs.user_cache_path("user-itr", appauthor=False) / "thumbnails"
+    metrics = Metrics()
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        search.queries.close()
+
+    app = FastAPI(
+        title="user-itr",
+        version=__version__,
+        summary="Search an index of photos by words and by pictures.",
+        docs_url=None,  # both load their scripts from elsewhere
+        redoc_url=None,
+        lifespan=lifespan,
+    )
+    app.include_router(search_routes(search))
+    app.include_router(photo_routes(search, Pictures(cache, limits.cache_bytes)))
+    app.include_router(state_routes(search, metrics))
+    app.mount("/static", StaticFiles(directory=STATIC), name="static")
+
+    @app.get("/", include_in_schema=False)
+    async def page() -> FileResponse:
+        return FileResponse(STATIC / "index.html", headers={"Cache-Control": "no-cache"})
+
+    app.add_exception_handler(UserItrError, _mistake)
+    app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_middleware(
+        Guard, token=token, hosts=hosts, most_bytes=limits.upload_bytes, metrics=metrics
+    )
+    return app
+
+
+async def _mistake(_: Request, error: Exception) -> JSONResponse:
+    status = 400
+    if isinstance(error, NotThereError | GoneError):
+        status = 404
+    elif isinstance(error, BusyError | IndexStoreError):
+        status = 503
+    elif isinstance(error, DataError):
+        status = 422
+    return JSONResponse({"error": str(error)}, status)
+
+
+async def _http_error(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)
+    return JSONResponse({"error": str(error.detail)}, error.status_code, error.headers)
+
+
+async def _invalid(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    first = error.errors()[0]
+    field = ".".join(str(part) for part in first["loc"] if part not in ("query", "body", "path"))
+    return JSONResponse({"error": f"{field or 'the request'}: {first['msg']}."}, 422)

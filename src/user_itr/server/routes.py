@@ -1,0 +1,152 @@
+"""The REST interface: each route thin, over `PhotoSearch`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, File, Form, Path, Query, Request, Response, UploadFile
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import FileResponse
+from pydantic import ValidationError
+from starlette.concurrency import run_in_threadpool
+
+from user_itr.search.index import PhotoFacts
+from user_itr.server.limits import MAX_QUERY
+from user_itr.server.metrics import Metrics
+from user_itr.server.pictures import RENDITION, Pictures, browser_type, version_of
+from user_itr.server.schemas import (
+    Health,
+    IndexFacts,
+    PageFields,
+    PhotoDetails,
+    Problem,
+    QueryPage,
+    SearchFields,
+    SearchResults,
+)
+from user_itr.server.searching import PhotoSearch
+
+PROBLEMS: dict[int | str, dict[str, Any]] = {
+    code: {"model": Problem} for code in (400, 401, 404, 413, 422, 503)
+}
+"""What every route may answer besides."""
+
+Id = Annotated[str, Path(pattern="^[0-9a-f]{16}$", description="Of an indexed photo.")]
+
+
+def search_routes(search: PhotoSearch) -> APIRouter:
+    """Searching and listing."""
+    router = APIRouter(prefix="/api", tags=["search"], responses=PROBLEMS)
+
+    @router.get("/search")
+    async def by_words_or_photo(asked: Annotated[SearchFields, Query()]) -> SearchResults:
+        """Photos that fit words (`q`), are like an indexed photo (`similar`), or both."""
+        return await search.search(asked)
+
+    @router.post("/search")
+    async def by_upload(
+        photo: Annotated[UploadFile, File(description="A picture, which is not stored.")],
+        q: Annotated[str, Form(max_length=MAX_QUERY)] = "",
+        after: Annotated[str, Form()] = "",
+        before: Annotated[str, Form()] = "",
+        folder: Annotated[str, Form()] = "",
+        min_width: Annotated[str, Form()] = "",
+        min_height: Annotated[str, Form()] = "",
+        min_bytes: Annotated[str, Form()] = "",
+        max_bytes: Annotated[str, Form()] = "",
+        limit: Annotated[str, Form()] = "",
+    ) -> SearchResults:
+        """Photos like an uploaded picture; `query` of the answer leads to further pages."""
+        given = {
+            "after": after,
+            "before": before,
+            "folder": folder,
+            "min_width": min_width,
+            "min_height": min_height,
+            "min_bytes": min_bytes,
+            "max_bytes": max_bytes,
+            "limit": limit,
+        }
+        try:
+            page = PageFields.model_validate(given)
+        except ValidationError as error:
+            raise RequestValidationError(error.errors()) from None
+        content = await photo.read()
+        return await search.search_upload(content, photo.filename or "", q, page)
+
+    @router.post("/search/page")
+    async def next_page(page: QueryPage) -> SearchResults:
+        """A further page of a search by an uploaded picture."""
+        return await search.search_on(page.query, page)
+
+    @router.get("/photos")
+    async def newest(page: Annotated[PageFields, Query()]) -> SearchResults:
+        """All photos, the latest first."""
+        return await search.newest(page)
+
+    @router.get("/index")
+    async def about() -> IndexFacts:
+        """The index: photos, folders, model."""
+        return await search.about()
+
+    return router
+
+
+def photo_routes(search: PhotoSearch, pictures: Pictures) -> APIRouter:
+    """One photo, by its id."""
+    router = APIRouter(prefix="/api/photos", tags=["photos"], responses=PROBLEMS)
+
+    @router.get("/{id}")
+    async def details(id: Id) -> PhotoDetails:
+        """Facts of a photo, and sentences that describe it."""
+        return await search.details(id)
+
+    @router.get("/{id}/thumbnail", response_class=Response)
+    async def thumbnail(
+        request: Request, id: Id, size: Literal["160", "320", "640"] = "320"
+    ) -> Response:
+        """A small JPEG, `size` pixels high at most."""
+        return await jpeg(request, await search.facts(id), int(size))
+
+    @router.get("/{id}/file", response_class=Response)
+    async def file(request: Request, id: Id) -> Response:
+        """The photo: the file itself where browsers show its format, else a JPEG of it."""
+        facts = await search.facts(id)
+        kind = await run_in_threadpool(browser_type, facts.path)
+        if kind is None:
+            return await jpeg(request, facts, RENDITION)
+        return FileResponse(
+            facts.path,
+            media_type=kind,
+            filename=facts.path.name,
+            content_disposition_type="inline",
+            headers={"Cache-Control": "private, no-cache"},
+        )
+
+    async def jpeg(request: Request, facts: PhotoFacts, height: int) -> Response:
+        tag = f'"{facts.id}-{version_of(facts)}-{height}"'
+        headers = {"ETag": tag, "Cache-Control": "private, max-age=3600"}
+        if request.headers.get("if-none-match") == tag:
+            return Response(status_code=304, headers=headers)
+        content = await run_in_threadpool(pictures.jpeg, facts, height)
+        return Response(content, media_type="image/jpeg", headers=headers)
+
+    return router
+
+
+def state_routes(search: PhotoSearch, metrics: Metrics) -> APIRouter:
+    """How the server is doing."""
+    router = APIRouter(tags=["state"])
+
+    @router.get("/healthz")
+    async def health() -> Health:
+        """Whether the server answers."""
+        return Health()
+
+    @router.get("/metrics", response_class=Response)
+    async def prometheus() -> Response:
+        """Counts and times in Prometheus' text format."""
+        metrics.photos.set(await run_in_threadpool(len, search.index))
+        return Response(metrics.text(), media_type="text/plain; version=0.0.4")
+
+    return router

@@ -1,0 +1,141 @@
+"""What requests say and answers hold."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+from user_itr.search.filters import Filters
+from user_itr.server.limits import MAX_OFFSET, MAX_QUERY, MAX_RESULTS
+
+PhotoId = Annotated[str, StringConstraints(pattern="^[0-9a-f]{16}$")]
+"""The id of an indexed photo."""
+
+_Count = Annotated[int, Field(ge=0, lt=2**62)]
+
+
+class PageFields(BaseModel):
+    """Limits on what may be found, and which part of the list is wanted."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    after: date | None = None
+    before: date | None = None
+    folder: Annotated[str, StringConstraints(max_length=4096)] | None = None
+    min_width: _Count | None = None
+    min_height: _Count | None = None
+    min_bytes: _Count | None = None
+    max_bytes: _Count | None = None
+    offset: int = Field(0, ge=0, le=MAX_OFFSET)
+    limit: int = Field(40, ge=1, le=MAX_RESULTS)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _empty_is_none(cls, values: Any) -> Any:
+        """Fields of forms and addresses that are left empty are not given."""
+        if isinstance(values, dict):
+            return {name: value for name, value in values.items() if value != ""}
+        return values
+
+    def filters(self) -> Filters:
+        """The limits on what may be found."""
+        folder = None if self.folder is None else Path(self.folder.replace("\0", ""))
+        return Filters(
+            self.after,
+            self.before,
+            folder,
+            self.min_width,
+            self.min_height,
+            self.min_bytes,
+            self.max_bytes,
+        )
+
+
+class SearchFields(PageFields):
+    """A search by words, by an indexed photo, or by both."""
+
+    q: str | None = Field(None, max_length=MAX_QUERY)
+    similar: PhotoId | None = None
+
+
+class QueryPage(PageFields):
+    """A further page of a search by an uploaded picture."""
+
+    query: str = Field(max_length=100_000)
+
+
+class FoundPhoto(BaseModel):
+    """A photo in a list; `match` (0 to 100) is for searches by one sentence."""
+
+    id: str
+    name: str
+    folder: str
+    width: int
+    height: int
+    score: float | None
+    match: int | None
+
+
+class SearchResults(BaseModel):
+    """A page of photos, best or newest first."""
+
+    photos: list[FoundPhoto]
+    offset: int
+    total_in_index: int
+    more: bool
+    query: str | None = None
+    seconds: float
+
+
+class Caption(BaseModel):
+    """A sentence that fits a photo."""
+
+    text: str
+    match: int | None
+
+
+class PhotoDetails(BaseModel):
+    """All that is known of a photo."""
+
+    id: str
+    name: str
+    folder: str
+    path: str
+    bytes: int
+    modified: datetime
+    taken: datetime | None
+    width: int
+    height: int
+    captions: list[Caption]
+
+
+class Folder(BaseModel):
+    """A folder that was indexed."""
+
+    path: str
+    photos: int
+
+
+class IndexFacts(BaseModel):
+    """The index that is served."""
+
+    photos: int
+    folders: list[Folder]
+    model: str
+    sentences: int
+    version: str
+
+
+class Health(BaseModel):
+    """The server answers."""
+
+    status: str = "ok"
+
+
+class Problem(BaseModel):
+    """Why a request failed, and what to do."""
+
+    error: str

@@ -1,0 +1,261 @@
+"""What the interface does: searches, facts and captions, over an index and its model."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import time
+from collections.abc import Coroutine, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+from starlette.concurrency import run_in_threadpool
+
+from user_itr import __version__
+from user_itr.errors import ConfigError, UserItrError
+from user_itr.search.encoder import Encoder
+from user_itr.search.index import Hit, ImageIndex, PhotoFacts
+from user_itr.search.match import match_percent
+from user_itr.search.query import Query, combined, parse_query
+from user_itr.search.sentences import SentenceStore
+from user_itr.server.encoding import QueryEncoder
+from user_itr.server.limits import Limits
+from user_itr.server.schemas import (
+    Caption,
+    Folder,
+    FoundPhoto,
+    IndexFacts,
+    PageFields,
+    PhotoDetails,
+    SearchFields,
+    SearchResults,
+)
+from user_itr.server.uploads import uploaded_pixels
+
+T = TypeVar("T")
+
+
+class NotThereError(UserItrError):
+    """A photo is not in the index."""
+
+
+class BusyError(UserItrError):
+    """The server could not encode a query in time."""
+
+
+@dataclass(frozen=True)
+class _Query:
+    embedding: np.ndarray
+    is_one_sentence: bool = False
+    without: str | None = None
+    """Id of the photo that is searched like, which is no result."""
+
+
+class PhotoSearch:
+    """The index and the model, asked by many at once.
+
+    Args:
+        index: of the photos.
+        encoder: the model that made it.
+        limits: of what is taken on.
+    """
+
+    def __init__(self, index: ImageIndex, encoder: Encoder, limits: Limits) -> None:
+        index.check_model(encoder)
+        self.index = index
+        self.encoder = encoder
+        self.limits = limits
+        self.queries = QueryEncoder(encoder)
+
+    async def search(self, asked: SearchFields) -> SearchResults:
+        """Photos that fit words, are like an indexed photo, or both.
+
+        Raises:
+            UserItrError: if nothing is asked for, or there is no such photo.
+        """
+        started = time.perf_counter()
+        query = None if asked.q is None or not asked.q.strip() else parse_query(asked.q)
+        if query is None and asked.similar is None:
+            raise ConfigError("nothing to search for; give q, similar, or both.")
+        photos = []
+        if asked.similar is not None:
+            photos.append(await self._embedding_of(asked.similar))
+        embedding = await self._combined(query, photos)
+        one = query is not None and query.is_one_sentence and not photos
+        return await self._results(_Query(embedding, one, asked.similar), asked, started)
+
+    async def search_upload(
+        self, content: bytes, name: str, text: str, page: PageFields
+    ) -> SearchResults:
+        """Photos like an uploaded picture, and fitting words where there are any.
+
+        Raises:
+            DataError: if the picture cannot be decoded within the limits.
+        """
+        started = time.perf_counter()
+        query = parse_query(text) if text.strip() else None
+        pixels = await self._in_time(
+            run_in_threadpool(
+                uploaded_pixels, content, name, self.encoder, self.limits.upload_pixels
+            )
+        )
+        photo = await self._in_time(self.queries.picture(pixels))
+        embedding = await self._combined(query, [photo])
+        results = await self._results(_Query(embedding), page, started)
+        results.query = base64.urlsafe_b64encode(embedding.astype(np.float16).tobytes()).decode()
+        return results
+
+    async def search_on(self, query: str, page: PageFields) -> SearchResults:
+        """A further page of `search_upload`, by what it gave as `query`.
+
+        Raises:
+            ConfigError: if `query` is nothing that this server gave.
+        """
+        started = time.perf_counter()
+        try:
+            content = base64.urlsafe_b64decode(query.encode())
+            embedding = np.frombuffer(content, np.float16).astype(np.float32)
+        except ValueError:
+            embedding = np.empty(0, np.float32)
+        with np.errstate(over="ignore", invalid="ignore"):
+            norm = float(np.linalg.norm(embedding))
+        if embedding.shape != (self.encoder.dim,) or not 0 < norm < np.inf:
+            raise ConfigError("query is not what a search gave; search by the picture again.")
+        results = await self._results(_Query(embedding), page, started)
+        results.query = query
+        return results
+
+    async def newest(self, page: PageFields) -> SearchResults:
+        """Photos by date, the latest first."""
+        started = time.perf_counter()
+        filters = page.filters()
+
+        def read() -> tuple[list[PhotoFacts], int]:
+            found = self.index.newest(page.limit + 1, offset=page.offset, filters=filters)
+            return found, len(self.index)
+
+        found, total = await run_in_threadpool(read)
+        photos = [
+            FoundPhoto(
+                id=one.id,
+                name=one.path.name,
+                folder=str(one.path.parent),
+                width=one.width,
+                height=one.height,
+                score=None,
+                match=None,
+            )
+            for one in found
+        ]
+        return _page(photos, page, total, started)
+
+    async def details(self, id: str) -> PhotoDetails:
+        """Facts of a photo, and the indexed sentences that describe it.
+
+        Raises:
+            NotThereError: if the index has no such photo.
+        """
+        facts = await self.facts(id)
+        captions = await run_in_threadpool(self._captions, id)
+        return PhotoDetails(
+            id=facts.id,
+            name=facts.path.name,
+            folder=str(facts.path.parent),
+            path=str(facts.path),
+            bytes=facts.bytes,
+            modified=facts.modified,
+            taken=facts.taken,
+            width=facts.width,
+            height=facts.height,
+            captions=captions,
+        )
+
+    async def facts(self, id: str) -> PhotoFacts:
+        """What the index knows of a photo.
+
+        Raises:
+            NotThereError: if it has no such photo.
+        """
+        return _there(await run_in_threadpool(self.index.facts, id))
+
+    async def about(self) -> IndexFacts:
+        """The index as a whole."""
+
+        def read() -> IndexFacts:
+            folders = sorted(self.index.roots().items())
+            return IndexFacts(
+                photos=len(self.index),
+                folders=[Folder(path=str(path), photos=count) for path, count in folders],
+                model=self.index.manifest.description,
+                sentences=len(SentenceStore(self.index.path)),
+                version=__version__,
+            )
+
+        return await run_in_threadpool(read)
+
+    def _captions(self, id: str) -> list[Caption]:
+        embedding = _there(self.index.embedding_of(id))
+        return [
+            Caption(text=one.text, match=match_percent(one.score, self.encoder.calibration))
+            for one in SentenceStore(self.index.path).describe(embedding)
+        ]
+
+    async def _embedding_of(self, id: str) -> np.ndarray:
+        return _there(await run_in_threadpool(self.index.embedding_of, id))
+
+    async def _combined(self, query: Query | None, photos: Sequence[np.ndarray]) -> np.ndarray:
+        sentences: list[np.ndarray] = []
+        if query is not None:
+            asked = self.queries.sentences([*query.plus, *query.minus])
+            sentences = await self._in_time(asked)
+        return combined(query, sentences, photos)
+
+    async def _results(self, query: _Query, page: PageFields, started: float) -> SearchResults:
+        filters = page.filters()
+
+        def read() -> tuple[list[Hit], int]:
+            # one more for the photo itself, one more to see whether the list goes on
+            extra = 0 if query.without is None else 1
+            count = page.offset + page.limit + 1 + extra
+            found = self.index.search(query.embedding, count, filters=filters)
+            others = [hit for hit in found if hit.id != query.without]
+            return others[page.offset : page.offset + page.limit + 1], len(self.index)
+
+        hits, total = await run_in_threadpool(read)
+        calibration = self.encoder.calibration if query.is_one_sentence else None
+        photos = [
+            FoundPhoto(
+                id=hit.id,
+                name=hit.path.name,
+                folder=str(hit.path.parent),
+                width=hit.width,
+                height=hit.height,
+                score=hit.score,
+                match=match_percent(hit.score, calibration),
+            )
+            for hit in hits
+        ]
+        return _page(photos, page, total, started)
+
+    async def _in_time(self, work: Coroutine[Any, Any, T]) -> T:
+        try:
+            return await asyncio.wait_for(work, self.limits.seconds)
+        except asyncio.TimeoutError:
+            raise BusyError("the server is busy; try again in a moment.") from None
+
+
+def _there(found: T | None) -> T:
+    if found is None:
+        raise NotThereError("the index has no such photo; search again, it may have moved.")
+    return found
+
+
+def _page(photos: list[FoundPhoto], page: PageFields, total: int, started: float) -> SearchResults:
+    return SearchResults(
+        photos=photos[: page.limit],
+        offset=page.offset,
+        total_in_index=total,
+        more=len(photos) > page.limit,
+        seconds=round(time.perf_counter() - started, 4),
+    )
