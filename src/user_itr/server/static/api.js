@@ -2,9 +2,11 @@
 
 const PAGE = 60;
 const LARGE = 5e6; // bytes of an upload that a server may cut off without an answer
-const KINDS = { 401: "token", 404: "missing", 413: "large", 429: "busy", 503: "busy", 504: "busy" };
+const KINDS = {
+  401: "token", 404: "missing", 413: "large", 422: "unreadable", 429: "busy", 503: "busy", 504: "busy",
+};
 
-/** kind: token, missing, large, busy, refused, failed, offline or gone. */
+/** kind: token, missing, large, unreadable, busy, refused, failed, offline or gone. */
 export class ApiError extends Error {
   constructor(kind, message = "") {
     super(message);

@@ -99,6 +99,7 @@ function busy(whether) {
 
 function page({ photos, total, more }) {
   busy(false);
+  if (again.needed) grid.mend();
   again(null);
   for (const photo of photos) known.set(photo.id, photo);
   if (viewer.photo && photos.some((photo) => photo.id === viewer.photo.id)) {
@@ -111,8 +112,8 @@ function page({ photos, total, more }) {
 }
 
 function countOf(shown, total, more) {
-  if (!more) return format.photos(shown);
-  return isFiltered(search) ? `${format.photos(shown)} so far` : `${format.count(shown)} of ${format.photos(total)}`;
+  if (isFiltered(search)) return more ? `${format.photos(shown)} so far` : format.photos(shown);
+  return shown < total ? `${format.count(shown)} of ${format.photos(total)}` : format.photos(total);
 }
 
 function failure(error, first) {
@@ -132,6 +133,7 @@ function failure(error, first) {
 
 /** The line and the button below the photos when more of them could not be fetched. */
 function again(text) {
+  again.needed = text !== null;
   find("#trouble").textContent = text ?? "";
   find("#again").hidden = text === null;
   waiting?.abort();
@@ -183,7 +185,9 @@ find(".brand").addEventListener("click", (event) => {
   navigation.go(NOTHING);
 });
 find("#again").addEventListener("click", () => results.more());
-const shorten = () => (box.placeholder = narrow.matches ? "Describe a photo" : "Describe a photo, or drop one here");
+const shorten = () => {
+  box.placeholder = narrow.matches ? "Describe a photo" : "Describe a photo, or drop one here";
+};
 narrow.addEventListener("change", shorten);
 shorten();
 takePictures(async (file) => {

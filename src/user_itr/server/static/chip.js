@@ -12,9 +12,7 @@ export function showChip(chip, search, name, remove) {
   chip.replaceChildren();
   if (chip.hidden) return;
   chip.append(
-    search.upload ? drawn(search.upload) : make("img", {
-      src: thumbnailOf(search.similar, SIDE), alt: "", width: SIDE, height: SIDE,
-    }),
+    search.upload ? drawn(search.upload) : thumbnail(search.similar),
     make("span", { class: "name" }, name),
     make("button", {
       type: "button", class: "plain", title: "Remove the picture",
@@ -23,6 +21,12 @@ export function showChip(chip, search, name, remove) {
   );
   chip.title = name;
   chip.lastChild.addEventListener("click", remove);
+}
+
+function thumbnail(id) {
+  const image = make("img", { src: thumbnailOf(id, SIDE), alt: "", width: SIDE, height: SIDE });
+  image.addEventListener("error", () => image.replaceWith(icon("picture")));
+  return image;
 }
 
 function drawn(upload) {

@@ -68,11 +68,15 @@ export class Grid {
     const label = format.match(photo.match);
     const image = make("img", { alt: photo.name, loading: "lazy", decoding: "async" });
     image.draggable = false;
-    image.addEventListener("load", () => image.classList.add("loaded"));
-    image.addEventListener("error", () => {
-      image.replaceWith(make("span", { class: "broken" }, icon("picture"), photo.name));
+    const instead = make("span", { class: "broken", hidden: true }, icon("picture"), photo.name);
+    image.addEventListener("load", () => {
+      image.classList.add("loaded");
+      [image.hidden, instead.hidden] = [false, true];
     });
-    const link = make("a", { href: this.addressOf(photo.id), tabindex: "-1" }, image);
+    image.addEventListener("error", () => {
+      [image.hidden, instead.hidden] = [true, false];
+    });
+    const link = make("a", { href: this.addressOf(photo.id), tabindex: "-1" }, image, instead);
     link.title = photo.name;
     if (label) {
       link.append(make("span", { class: "label", "aria-hidden": "true" }, label));
@@ -94,10 +98,18 @@ export class Grid {
       if (tile.hidden) return;
       for (const side of ["left", "top", "width", "height"]) tile.style[side] = `${boxes[i][side]}px`;
       const image = tile.querySelector("img");
-      if (image && !image.getAttribute("src")) {
+      if (!image.getAttribute("src")) {
         image.src = thumbnailOf(this.photos[i].id, boxes[i].height);
       }
     });
+  }
+
+  /** Asks again for the thumbnails that did not come. */
+  mend() {
+    for (const image of this.list.querySelectorAll("img[hidden]")) {
+      image.hidden = false;
+      image.setAttribute("src", image.getAttribute("src")); // set again, it is loaded again
+    }
   }
 
   placeOf(element) {

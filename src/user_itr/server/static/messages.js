@@ -7,7 +7,9 @@ const FAILURES = {
   gone: {
     symbol: "plug",
     title: "The server does not answer",
-    text: "It was stopped, or it cannot be reached. Start it again in a terminal; this page goes on as soon as it answers.",
+    text:
+      "It was stopped, or it cannot be reached. Start it again in a terminal; " +
+      "this page goes on as soon as it answers.",
     command: "user-itr serve",
     actions: ["retry"],
   },
@@ -28,6 +30,12 @@ const FAILURES = {
     symbol: "picture",
     title: "This picture is too large",
     text: "The server does not take files of this size. A smaller copy finds the same photos.",
+    actions: ["pick", "remove"],
+  },
+  unreadable: {
+    symbol: "picture",
+    title: "This picture cannot be read",
+    text: "It may be damaged, or of a format that is not known here.",
     actions: ["pick", "remove"],
   },
   busy: {
@@ -56,17 +64,15 @@ const FAILURES = {
   },
 };
 
+const SAYS_MORE = ["large", "unreadable", "refused", "failed"]; // the server's own sentence does
+
 /** The message for a search that failed. */
 export function failure(error, search) {
-  const message = { ...FAILURES[error.kind] };
-  if (error.kind === "refused" && search.upload) {
-    message.symbol = "picture";
-    message.title = "This picture cannot be read";
-    message.text = "It may be damaged, or of a format that is not known here.";
-    message.actions = ["pick", "remove"];
+  const kind = error.kind === "unreadable" && !search.upload ? "refused" : error.kind;
+  const message = { ...FAILURES[kind] };
+  if (error.message && SAYS_MORE.includes(kind)) {
+    message.text = error.message[0].toUpperCase() + error.message.slice(1);
   }
-  // the server's own sentence is about this very case
-  if (error.message && !["token", "busy"].includes(error.kind)) message.text = error.message;
   return message;
 }
 
@@ -76,7 +82,9 @@ export function nothing(search, total) {
     return {
       symbol: "folder",
       title: "No photos here yet",
-      text: "Name a folder of photos in a terminal. They stay where they are; nothing leaves this computer.",
+      text:
+        "Name a folder of photos in a terminal. They stay where they are; " +
+        "nothing leaves this computer.",
       command: "user-itr index ~/Pictures",
       actions: ["retry"],
     };

@@ -3,6 +3,7 @@
 import * as api from "./api.js";
 import { keyOf } from "./address.js";
 
+const FURTHEST = 10_000; // photos that the server pages through
 const REMEMBERED = 12; // searches whose photos are there at once when one goes back
 
 export class Results {
@@ -28,7 +29,7 @@ export class Results {
     this.stop = new AbortController();
     this.observer.disconnect();
     const known = this.remembered.get(keyOf(search));
-    this.state = { search, photos: [], total: 0, more: true, query: null, busy: false };
+    this.state = { search, photos: [], offset: 0, total: 0, more: true, query: null, busy: false };
     if (known && !again) {
       this.state = { ...known, busy: false };
       this.grid.show(this.state.photos, !this.state.more);
@@ -50,17 +51,19 @@ export class Results {
     this.end.classList.toggle("busy", !first);
     try {
       const { search, query, photos } = state;
-      const offset = photos.length;
-      const answer = await api.page(search, { offset, query, signal: stop.signal });
+      const answer = await api.page(search, { offset: state.offset, query, signal: stop.signal });
       if (stop.signal.aborted) return;
-      state.photos = [...photos, ...answer.photos];
-      state.more = answer.more && answer.photos.length > 0;
+      const there = new Set(photos.map((photo) => photo.id)); // while photos are being indexed
+      const fresh = answer.photos.filter((photo) => !there.has(photo.id));
+      state.photos = [...photos, ...fresh];
+      state.offset += answer.photos.length;
+      state.more = answer.more && answer.photos.length > 0 && state.offset <= FURTHEST;
       state.total = answer.total_in_index;
       state.query = answer.query ?? query;
       state.busy = false;
       this.remember();
-      if (first) this.grid.show(answer.photos, !state.more);
-      else this.grid.add(answer.photos, !state.more);
+      if (first) this.grid.show(fresh, !state.more);
+      else this.grid.add(fresh, !state.more);
       this.told();
     } catch (error) {
       if (stop.signal.aborted) return;

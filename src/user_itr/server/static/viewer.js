@@ -55,13 +55,14 @@ export class Viewer {
     }
     this.dialog.scrollTop = 0;
     find(".about", this.dialog).scrollTop = 0;
-    this.showImage(photo, this.stop.signal);
     this.showKnown(photo);
     this.showSteps();
     part("facts").replaceChildren();
     part("captions").hidden = true;
-    this.loadFacts(photo, this.stop.signal);
+    const facts = this.loadFacts(photo, this.stop.signal);
+    this.showImage(photo, facts, this.stop.signal);
     this.loadNeighbours(photo, this.stop.signal);
+    if (!this.dialog.contains(document.activeElement)) part("name").focus(); // was on a neighbour
   }
 
   /** Closes without a call of `on.close`. */
@@ -107,11 +108,12 @@ export class Viewer {
   }
 
   /** The thumbnail at once, the photo itself as soon as it is there. */
-  showImage(photo, signal) {
+  showImage(photo, facts, signal) {
     const { image } = this;
     part("trouble").hidden = true;
     image.alt = photo.name ?? "The photo";
     image.src = api.thumbnailOf(photo.id, 640);
+    image.hidden = false;
     this.limitSize(photo);
     const whole = new Image();
     whole.src = api.fileOf(photo.id);
@@ -119,8 +121,12 @@ export class Viewer {
       () => {
         if (!signal.aborted) image.src = whole.src;
       },
-      () => {
-        if (!signal.aborted) this.tell("This file cannot be shown: it was moved, deleted or damaged since it was indexed.");
+      async () => {
+        if (signal.aborted) return;
+        image.hidden = !image.complete || image.naturalWidth === 0; // the thumbnail may still be there
+        await facts; // which may say that there is no such photo
+        if (signal.aborted) return;
+        this.tell("This file cannot be shown: it was moved, deleted or damaged since it was indexed.");
       },
     );
   }
@@ -131,7 +137,9 @@ export class Viewer {
     this.image.style.maxHeight = twice(height);
   }
 
+  /** Says the first thing that went wrong. */
   tell(text) {
+    if (!part("trouble").hidden) return;
     part("trouble").textContent = text;
     part("trouble").hidden = false;
   }

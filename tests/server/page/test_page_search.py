@@ -1,0 +1,207 @@
+"""Searching: by words, by pictures, with filters; paging; the address."""
+
+from __future__ import annotations
+
+import pytest
+from PIL import Image
+
+
+def test_newest_photos_stand_first_in_justified_rows(page):
+    names = page.names()
+    assert names[0].endswith(".jpg")
+    assert [int(name[-7:-4]) for name in names[1:]] == list(range(1, len(names)))
+    assert page.text("#title") == "Newest photos"
+    assert page.text("#count") == "60 of 136 photos"
+    assert page.find(".label") == []
+    boxes = page.run(
+        "return [...document.querySelectorAll('#grid .tile:not([hidden])')].map((tile) => {"
+        " const {left, top, right, bottom} = tile.getBoundingClientRect();"
+        " return [Math.round(top), Math.round(bottom), left, right] })"
+    )
+    left, right = page.run(
+        "const box = document.querySelector('#grid').getBoundingClientRect();"
+        "return [box.left, box.right]"
+    )
+    rows = {}
+    for top, bottom, start, end in boxes:
+        rows.setdefault((top, bottom), []).append((start, end))
+    assert len({top for top, _ in rows}) == len(rows) > 5  # one height in a row
+    for row in rows.values():
+        assert row[0][0] == pytest.approx(left)
+        assert row[-1][1] == pytest.approx(right)
+        assert all(before[1] < after[0] for before, after in zip(row, row[1:], strict=False))
+    shapes = page.run(
+        "return [...document.querySelectorAll('#grid img')].filter((one) => one.naturalWidth)"
+        ".map((one) => [one.clientWidth / one.clientHeight, one.naturalWidth / one.naturalHeight])"
+    )
+    assert len(shapes) > 5
+    assert all(shown == pytest.approx(real, rel=0.03) for shown, real in shapes)  # nothing cropped
+
+
+def test_rows_of_any_shapes_fill_the_width(page):
+    """The layout alone, on thousands of shapes: every row full, no photo distorted."""
+    worst = page.browser.execute_async_script(
+        """
+        const done = arguments[0];
+        import("/static/layout.js").then(({ justify }) => {
+          let seed = 1;
+          const random = () => (seed = (seed * 48271) % 2147483647) / 2147483647;
+          let worst = { edge: 0, shape: 0, overfull: 0, lowest: Infinity, highest: 0, missing: 0 };
+          for (let round = 0; round < 200; round += 1) {
+            const width = 320 + Math.floor(1600 * random());
+            const photos = Array.from({ length: 40 }, () => (
+              { width: 400 + 600 * random(), height: 400 + 600 * random() }));
+            const complete = round % 2 === 0;
+            const { boxes } = justify(photos, width, 200, 6, complete);
+            const last = boxes.at(-1).row;
+            if (complete) worst.missing += photos.length - boxes.length;
+            boxes.forEach((box, i) => {
+              const end = box.left + box.width;
+              const ends = i + 1 === boxes.length || boxes[i + 1].row !== box.row;
+              worst.overfull = Math.max(worst.overfull, end - width);
+              if (ends && !(complete && box.row === last)) {
+                worst.edge = Math.max(worst.edge, Math.abs(end - width));
+              }
+              const wanted = box.height * photos[i].width / photos[i].height;
+              worst.shape = Math.max(worst.shape, Math.abs(box.width - wanted));
+              worst.lowest = Math.min(worst.lowest, box.height);
+              worst.highest = Math.max(worst.highest, box.height);
+            });
+          }
+          done(worst);
+        });
+        """
+    )
+    assert worst["edge"] == worst["missing"] == 0
+    assert worst["overfull"] <= 0
+    assert worst["shape"] < 12  # pixels of rounding, all in the last photo of a row
+    assert 120 < worst["lowest"] <= worst["highest"] < 330
+
+
+def test_words_find_photos_and_say_how_well_they_match(page):
+    page.search("red")
+    assert all(name.startswith("red-") for name in page.names()[:12])
+    assert page.text("#title") == "Best matches for “red”"
+    assert page.browser.current_url.endswith("?q=red")
+    assert page.browser.title.startswith("Best matches for “red”")
+    first = page.find("#grid .tile a")[0]
+    label = first.find_element("css selector", ".label")
+    assert label.get_property("textContent").endswith(" % match")
+    assert label.get_property("textContent") in first.get_attribute("aria-label")
+    assert label.value_of_css_property("opacity") == "0"
+    page.press("ArrowDown", into=page.one("#q"))
+    page.wait(lambda: label.value_of_css_property("opacity") == "1")
+
+
+def test_less_of_something(page):
+    page.search("blue")
+    before = [name.split("-")[0] for name in page.names()]
+    page.search('"blue" - "red"')
+    after = [name.split("-")[0] for name in page.names()]
+    assert set(after[:10]) == {"blue"}
+    assert after.count("red") < before.count("red") or after.index("red") > before.index("red")
+
+
+def test_more_photos_come_as_one_scrolls(page):
+    page.search("green")
+    for shown in ("120 of 136 photos", "136 photos"):
+        page.run("scrollTo(0, document.body.scrollHeight)")
+        page.wait(lambda shown=shown: page.text("#count") == shown)
+    names = page.names()
+    assert len(set(names)) == len(names) == 136
+    assert page.one("#count").get_attribute("role") == "status"
+
+
+def test_back_forward_and_reload(page):
+    page.search("red")
+    page.run("scrollTo(0, 900)")
+    red = page.names()
+    page.search("blue")
+    page.wait(lambda: page.run("return scrollY") == 0)
+    page.browser.back()
+    page.wait(lambda: page.names()[:9] == red[:9])
+    page.wait(lambda: page.run("return scrollY") == 900)
+    assert page.one("#q").get_property("value") == "red"
+    page.browser.forward()
+    page.wait(lambda: page.text("#title") == "Best matches for “blue”")
+    page.browser.refresh()
+    page.settle()
+    assert page.names()[0].startswith("blue-")
+
+
+@pytest.mark.parametrize("way", ["drop", "paste", "file"])
+def test_search_by_a_picture(page, tmp_path, way):
+    picture = tmp_path / "mine.png"
+    Image.new("RGB", (900, 700), (20, 40, 220)).save(picture)
+    if way == "file":
+        page.one("#file").send_keys(str(picture))
+    else:
+        page.hand_over(picture, way, kind="image/png")
+    page.wait(lambda: page.text("#title") == "Photos like this one")
+    page.settle()
+    assert all(name.startswith("blue-") for name in page.names()[:8])
+    assert page.text("#chip .name") == "mine.png"
+    assert not page.one("#drop").is_displayed()
+    pixel = "return [...document.querySelector('#chip canvas').getContext('2d')"
+    page.wait(lambda: page.run(pixel + ".getImageData(9, 9, 1, 1).data]")[2] > 200)
+
+
+def test_a_picture_with_words_pages_reload_and_removal(page, tmp_path):
+    picture = tmp_path / "mine.jpg"
+    Image.new("RGB", (30, 20), (220, 20, 20)).save(picture)
+    page.hand_over(picture, "drop")
+    page.wait(lambda: page.text("#title") == "Photos like this one")
+    page.settle()
+    page.run("scrollTo(0, document.body.scrollHeight)")
+    page.wait(lambda: page.text("#count") == "120 of 136 photos")
+    assert len(set(page.names())) == len(page.names()) > 100
+    page.search("green")
+    page.wait(lambda: page.text("#title") == "Photos like this one, and “green”")
+    assert {name.split("-")[0] for name in page.names()[:16]} == {"red", "green"}
+    page.browser.refresh()  # the picture is kept with the entry of the history
+    page.settle()
+    assert {name.split("-")[0] for name in page.names()[:16]} == {"red", "green"}
+    assert page.text("#chip .name") == "mine.jpg"
+    page.one("#chip button").click()
+    page.wait(lambda: page.text("#title") == "Best matches for “green”")
+    assert not page.one("#chip").is_displayed()
+
+
+def test_a_link_without_its_picture_says_so(page):
+    page.open("/?upload=1")
+    assert "drop the picture again" in page.text("#notice")
+    assert page.text("#title") == "Newest photos"
+
+
+def test_filters(page, photos):
+    page.one("#filters-button").click()
+    assert page.one("#filters-button").get_attribute("aria-expanded") == "true"
+    page.one(f"#filters option[value='{photos / 'even'}']").click()
+    page.one("#filters .main").click()
+    page.wait(lambda: len(page.find("#active li")) == 1)
+    page.settle()
+    assert not page.one("#filters").is_displayed()
+    page.wait(lambda: page.names()[:3] == [f"{c}-{n:03}.jpg" for c, n in ODD_ONES])
+    page.one("#filters-button").click()
+    page.run("document.querySelector('[name=after]').value = '2023-10-01'")
+    page.run("document.querySelector('[name=before]').value = '2023-10-31'")
+    page.one("#filters option[value='1080']").click()
+    page.one("#filters .main").click()
+    page.wait(lambda: len(page.find("#active li")) == 4)
+    page.settle()
+    for field in ("after=2023-10-01", "before=2023-10-31", "side=1080", "folder="):
+        assert field in page.browser.current_url
+    few = page.text("#title"), page.text("#message")
+    assert few[1].startswith("No photo fits these filters")
+    page.find("#active button")[2].click()  # the folder's
+    page.wait(lambda: len(page.find("#active li")) == 3)
+    page.settle()
+    large = page.names()
+    assert 0 < len(large) < 8
+    assert {int(name[-7:-4]) % 6 for name in large} == {4}
+    page.one("#filters-button").click()
+    page.one("#filters [type=reset]").click()
+    page.wait(lambda: page.text("#count") == "60 of 136 photos")
+
+
+ODD_ONES = (("green", 1), ("yellow", 3), ("orange", 5))
