@@ -81,6 +81,8 @@ def test_a_photo_that_is_gone(troubled, serve, encoder, tmp_path):
     troubled.one("#grid .tile a").click()
     text = troubled.wait(lambda: troubled.text("#viewer-trouble"))
     assert "moved, deleted or damaged" in text
+    assert "Pixels" in troubled.text("#viewer-facts")
+    assert not troubled.one("#viewer-captions").is_displayed()  # no sentences in this index
 
 
 def test_a_server_that_stops_and_comes_back(troubled, serve, index):

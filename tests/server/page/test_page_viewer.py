@@ -30,7 +30,9 @@ def test_a_click_shows_the_photo_and_its_facts(red, photos):
     assert file.endswith("/file")
     red.wait(lambda: red.one("#viewer-image").get_attribute("src") == file)
     assert red.run("return document.querySelector('#viewer-image').naturalWidth") > 0
-    assert not red.one("#viewer-captions").is_displayed()
+    captions = red.wait(lambda: red.text("#viewer-captions ul")).splitlines()
+    assert captions[0] == "something red"
+    assert captions[1].endswith(" % match")
     assert "photo=" in red.browser.current_url
     red.one("#viewer-close").click()
     red.wait(lambda: "photo=" not in red.browser.current_url)
