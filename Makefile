@@ -3,6 +3,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 FLICKR8K ?=
+TRAIN ?=
 
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
@@ -18,7 +19,7 @@ RUN := $(if $(JEMALLOC),LD_PRELOAD="$(JEMALLOC)$${LD_PRELOAD:+:$$LD_PRELOAD}" $(
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help install demo test lint clean
+.PHONY: help install demo docs test lint clean
 
 help: ## print this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' $(MAKEFILE_LIST)
@@ -26,8 +27,12 @@ help: ## print this list
 
 install: $(STAMP) ## make .venv with everything that the other targets need
 
-demo: $(STAMP) ## train a small USER, evaluate it, index images and search them: a few minutes
-	$(RUN) $(BIN)/user-itr demo --out demo $(if $(FLICKR8K),--flickr8k "$(FLICKR8K)")
+demo: $(STAMP) ## index sample photos and search them; TRAIN=1 trains and evaluates a model first
+	$(RUN) $(BIN)/user-itr demo --out demo $(if $(TRAIN),--train) \
+		$(if $(FLICKR8K),--flickr8k "$(FLICKR8K)")
+
+docs: $(STAMP) ## build the documentation's site in site/
+	$(BIN)/python -m mkdocs build --strict
 
 test: $(STAMP) ## run the tests with coverage
 	$(RUN) $(BIN)/python -m pytest --cov
@@ -38,14 +43,14 @@ lint: $(STAMP) ## check style, formatting and types
 	$(BIN)/python -m mypy
 
 clean: ## remove .venv, caches, build outputs and the demo's folder; runs/ stays
-	rm -rf .venv demo build dist htmlcov .coverage .coverage.* .hypothesis \
+	rm -rf .venv demo site build dist htmlcov .coverage .coverage.* .hypothesis \
 		.mypy_cache .pytest_cache .ruff_cache src/*.egg-info
 	find $(wildcard src tests benchmarks) -name __pycache__ -type d -prune -exec rm -rf {} +
 
 ifeq ($(origin VENV),file)
 # The version in __init__.py is copied into the installed metadata.
 $(STAMP): pyproject.toml constraints.txt src/user_itr/__init__.py | $(BIN)/python
-	$(BIN)/python -m pip install -c constraints.txt -e ".[dev]"
+	$(BIN)/python -m pip install -c constraints.txt -e ".[dev,docs]"
 	@touch $@
 
 $(BIN)/python:

@@ -22,7 +22,7 @@ def test_the_whole_way_twice(
     command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    words = ("demo", "--minutes", "0.1", "--drawings", "60", "--out", "try")
+    words = ("demo", "--train", "--minutes", "0.1", "--drawings", "60", "--out", "try")
     first = command(*words)
     assert first.code == 0, first.err
     steps = re.findall(r"^(\d)\. ", first.out, re.MULTILINE)
@@ -57,10 +57,28 @@ def test_the_whole_way_twice(
 
 
 def test_too_few_drawings_and_a_corpus_that_is_none(command: Command, tmp_path: Path) -> None:
-    few = command("demo", "--drawings", "3", "--out", tmp_path / "try")
+    few = command("demo", "--train", "--drawings", "3", "--out", tmp_path / "try")
     assert few.code == 2
     assert "--drawings" in few.err
     sentence = command("demo", "--flickr8k", tmp_path / "nowhere", "--out", tmp_path / "try").err
     assert sentence.startswith("user-itr: ")
     assert "nowhere: no such folder" in sentence
     assert not (tmp_path / "try").exists()
+
+
+@pytest.mark.skipif(importlib.util.find_spec("skimage") is None, reason="needs the demo extra")
+def test_photos_of_installed_packages_are_found_by_words(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = command("demo", "--out", "try")
+    assert done.code == 0, done.err
+    assert re.findall(r"^(\d)\. ", done.out, re.MULTILINE) == ["1", "2", "3"]
+    best = re.findall(r"^ +1 +\d+ % +\d\.\d{4} +\S+/(\S+)$", done.out, re.MULTILINE)
+    wanted = ["camera.png", "motorcycle_", "astronaut.png", "flower.jpg", "china.jpg"]
+    assert len(best) == 5
+    assert all(name.startswith(start) for name, start in zip(best, wanted, strict=True))
+    assert "http://127.0.0.1:8765/" in done.out
+    again = command("demo", "--out", "try")
+    assert re.search(r"^ +added +0$", again.out, re.MULTILINE)
+    assert command("search", "a cat", "--index", "try/index").code == 0

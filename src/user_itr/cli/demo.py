@@ -1,4 +1,4 @@
-"""`user-itr demo`: the whole way in minutes, offline: data, train, evaluate, index, search."""
+"""`user-itr demo`: sample photos indexed and searched; or trained, evaluated, all offline."""
 
 from __future__ import annotations
 
@@ -10,6 +10,13 @@ import typer
 
 _Say = Callable[[str], None]
 
+PHOTO_QUERIES = (
+    "a man takes a photo with a camera",
+    "a motorcycle",
+    "an astronaut in an orange suit",
+    "a flower",
+    "a building with a red roof",
+)
 QUERIES = {
     "openmoji": ("a drawing of a dog", "red fruit", "a musical instrument"),
     "flickr8k": ("two dogs play in the snow", "a surfer rides a wave", "children on a playground"),
@@ -18,18 +25,56 @@ QUERIES = {
 
 def demo_command(
     out: Path = typer.Option(Path("demo"), "--out", help="Folder for everything the demo makes."),
+    train: bool = typer.Option(
+        False, "--train", help="The researcher's way: train a small model, evaluate it, search."
+    ),
     flickr8k: Path | None = typer.Option(
-        None, "--flickr8k", help="Use this Flickr8K corpus instead of OpenMoji's drawings."
+        None, "--flickr8k", help="Train on this Flickr8K corpus in place of OpenMoji's drawings."
     ),
     minutes: float = typer.Option(3.0, "--minutes", min=0.05, help="Most minutes of training."),
     drawings: int = typer.Option(
-        600, "--drawings", min=50, help="Most drawings to use, where the demo makes its own set."
+        600, "--drawings", min=50, help="Most drawings to train on, where there is no corpus."
     ),
 ) -> None:
-    """Train a small model, evaluate it, index its images and search them.
+    """Index photos that an installed package ships and search them; with --train, train first.
 
-    Run again, it starts from what is there: the data, the features and the trained model are kept.
+    Run again, it starts from what is there: data, features, models and indexes are kept.
     """
+    if train or flickr8k is not None:
+        _train(out, flickr8k, minutes, drawings)
+    else:
+        _photos(out)
+
+
+def _photos(out: Path) -> None:
+    """A person's way: index, search, and where the page is."""
+    from rich.console import Console
+
+    from user_itr.demo.sample_photos import copy_sample_photos
+    from user_itr.pretrained import DEFAULT
+
+    console = Console(highlight=False)
+    started = time.monotonic()
+
+    def say(text: str) -> None:
+        console.print(f"\n[bold]{text}[/bold]  ({time.monotonic() - started:.0f} s)")
+
+    folder, index = out / "photos", out / "index"
+    count = len(copy_sample_photos(folder))
+    say(f"1. Photos: {count} that scikit-image and others install, copied to {folder}")
+    _index_and_search(DEFAULT, folder, index, PHOTO_QUERIES, say, first_step=2, top=3)
+    say("Done. What to try next")
+    for command in (
+        f"user-itr serve --index {index}   # then open http://127.0.0.1:8765/",
+        f'user-itr search "your own words" --index {index}',
+        f"user-itr search --image {folder / 'moon.png'} --index {index}",
+        "user-itr index ~/Pictures",
+        "user-itr demo --train",
+    ):
+        console.print(f"  {command}", soft_wrap=True, markup=False)
+
+
+def _train(out: Path, flickr8k: Path | None, minutes: float, drawings: int) -> None:
     from rich.console import Console
 
     from user_itr.cli.progress import progress_of
@@ -65,7 +110,7 @@ def demo_command(
     embedded = embed_split(load(run), split, progress_of)
     metrics = evaluate_embeddings(embedded.images, embedded.captions, embedded.split.caption_image)
     console.print(metrics_table(metrics, f"{embedded.split.name}, {split}"))
-    _index_and_search(run, photos, out / f"index-{kind}", queries, say)
+    _index_and_search(str(run), photos, out / f"index-{kind}", queries, say, first_step=4, top=5)
     say("Done. What to try next")
     index = out / f"index-{kind}"
     for command in (
@@ -92,23 +137,28 @@ def _captioned_set(
 
 
 def _index_and_search(
-    run: Path, photos: Path, index: Path, queries: tuple[str, ...], say: _Say
+    model: str,
+    photos: Path,
+    index: Path,
+    queries: tuple[str, ...],
+    say: _Say,
+    *,
+    first_step: int,
+    top: int,
 ) -> None:
     from user_itr.cli.index import index_command
     from user_itr.cli.search import print_results
 
-    say(f"4. Index the images in {photos}")
+    say(f"{first_step}. Index the images in {photos}")
     index_command(
         [photos],
         index=index,
-        model=str(run),
+        model=model,
         batch_size=32,
         workers=2,
         rebuild=False,
         allow_empty=False,
         watch=False,
     )
-    say("5. Search them by words")
-    for query in queries:
-        typer.echo(f'\nuser-itr search "{query}" --index {index} --top 5')
-        print_results(query, index, 5)
+    say(f"{first_step + 1}. Search them by words")
+    print_results(queries, index, top)

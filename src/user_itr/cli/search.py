@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -112,15 +113,17 @@ def search_command(
         raise DataError(f"{hits[0].path}: no viewer could be started; open it by hand.")
 
 
-def print_results(query: str, index: Path, top: int) -> None:
-    """Search an index by words and print the table, as the command does."""
+def print_results(queries: Sequence[str], index: Path, top: int) -> None:
+    """Search an index by several texts and print each command with its table."""
     from user_itr.search.index import ImageIndex
     from user_itr.search.query import search
 
     opened = ImageIndex.open(index)
     encoder = load_encoder(find_model(None, index))
-    hits = search(opened, encoder, text=query, k=top)
-    print_table(_ranking(hits, _matches(hits, encoder)))
+    for query in queries:
+        typer.echo(f'\nuser-itr search "{query}" --index {index} --top {top}')
+        hits = search(opened, encoder, text=query, k=top)
+        print_table(_ranking(hits, _matches(hits, encoder)))
 
 
 def _matches(hits: list[Hit], encoder: Encoder) -> list[int | None]:

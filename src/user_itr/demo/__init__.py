@@ -1,0 +1,1 @@
+"""What `user-itr demo` works on: photos that installed packages ship."""
