@@ -184,7 +184,12 @@ class Page:
         from selenium.webdriver.common.keys import Keys
 
         named = {"ArrowLeft": Keys.LEFT, "ArrowRight": Keys.RIGHT, "ArrowUp": Keys.UP}
-        named |= {"ArrowDown": Keys.DOWN, "Enter": Keys.ENTER, "Escape": Keys.ESCAPE}
+        named |= {
+            "ArrowDown": Keys.DOWN,
+            "Enter": Keys.ENTER,
+            "Escape": Keys.ESCAPE,
+            "Tab": Keys.TAB,
+        }
         target = into if into is not None else self.browser.switch_to.active_element
         for key in keys:
             target.send_keys(named.get(key, key))

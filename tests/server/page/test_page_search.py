@@ -110,6 +110,7 @@ def test_less_of_something(page):
     page.search("blue")
     before = [name.split("-")[0] for name in page.names()]
     page.search('"blue" - "red"')
+    assert page.text("#title") == 'Best matches for "blue" - "red"'
     after = [name.split("-")[0] for name in page.names()]
     assert set(after[:10]) == {"blue"}
     assert after.count("red") < before.count("red") or after.index("red") > before.index("red")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from PIL import ExifTags, Image
 
 from user_itr.search.index import ImageIndex
 
@@ -71,7 +72,9 @@ def test_an_empty_index(page, serve, encoder, tmp_path):
 def test_a_photo_that_is_gone(troubled, serve, encoder, tmp_path):
     from colour_encoder import paint
 
-    path = paint(tmp_path / "photos" / "away.png", "red", (300, 200))
+    exif = Image.Exif()
+    exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.DateTimeOriginal] = "2024:05:03 12:30:00"
+    path = paint(tmp_path / "photos" / "away.png", "red", (300, 200), exif=exif)
     index = ImageIndex.create_or_open(tmp_path / "index", encoder, "model")
     index.update(tmp_path / "photos", encoder)
     path.unlink()
@@ -81,7 +84,7 @@ def test_a_photo_that_is_gone(troubled, serve, encoder, tmp_path):
     troubled.one("#grid .tile a").click()
     text = troubled.wait(lambda: troubled.text("#viewer-trouble"))
     assert "moved, deleted or damaged" in text
-    assert "Pixels" in troubled.text("#viewer-facts")
+    assert "Taken\n3 May 2024 at 12:30" in troubled.text("#viewer-facts")
     assert not troubled.one("#viewer-captions").is_displayed()  # no sentences in this index
 
 

@@ -111,6 +111,11 @@ def test_arrows_go_through_all_photos_of_a_search(red):
 
 
 def test_everything_by_keyboard(page):
+    page.press("Tab", into=page.one("body"))
+    assert page.run("return document.activeElement.className") == "skip"
+    page.press("Enter")
+    assert page.focused() == page.names()[0]
+    page.run("document.activeElement.blur()")
     page.press("/", into=page.one("body"))
     assert page.run("return document.activeElement.id") == "q"
     page.press("blue", "Enter")

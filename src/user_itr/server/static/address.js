@@ -9,7 +9,7 @@ export const NOTHING = Object.freeze({
   upload: null, // {key, name, type, bytes}
 });
 
-/** What the address bar and the history entry ask for; `lost`: the picture of a link is not here. */
+/** What the address bar and the history entry ask for; `lost`: without its picture. */
 export function readAddress() {
   const given = new URLSearchParams(location.search);
   const fields = FIELDS.map((name) => [name, (given.get(name) ?? "").trim()]);

@@ -3,7 +3,13 @@
 const PAGE = 60;
 const LARGE = 5e6; // bytes of an upload that a server may cut off without an answer
 const KINDS = {
-  401: "token", 404: "missing", 413: "large", 422: "unreadable", 429: "busy", 503: "busy", 504: "busy",
+  401: "token",
+  404: "missing",
+  413: "large",
+  422: "unreadable",
+  429: "busy",
+  503: "busy",
+  504: "busy",
 };
 
 /** kind: token, missing, large, unreadable, busy, refused, failed, offline or gone. */

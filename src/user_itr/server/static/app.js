@@ -84,8 +84,9 @@ function showSearch(lost) {
 }
 
 function titleOf({ q, similar, upload }) {
-  if (similar || upload) return q ? `Photos like this one, and “${q}”` : "Photos like this one";
-  return q ? `Best matches for “${q}”` : "Newest photos";
+  const words = q.includes('"') ? q : `“${q}”`;
+  if (similar || upload) return q ? `Photos like this one, and ${words}` : "Photos like this one";
+  return q ? `Best matches for ${words}` : "Newest photos";
 }
 
 function start() {
@@ -144,7 +145,9 @@ const ACTIONS = {
   retry: button("Try again", retry, { class: "main" }),
   pick: button("Choose another picture", () => find("#pick").click(), { class: "main" }),
   remove: button("Go on without it", () => navigation.go({ ...search, upload: null, similar: "" })),
-  clear: button("Clear the filters", () => navigation.go({ ...search, ...NONE }), { class: "main" }),
+  clear: button("Clear the filters", () => navigation.go({ ...search, ...NONE }), {
+    class: "main",
+  }),
   newest: button("Show the newest photos", () => navigation.go(NOTHING), { class: "main" }),
   help: button("How to search", () => find("#help").showModal()),
 };
@@ -191,7 +194,11 @@ const shorten = () => {
 narrow.addEventListener("change", shorten);
 shorten();
 takePictures(async (file) => {
-  const upload = await readPicture(file);
+  const upload = await readPicture(file).catch(() => null);
+  if (!upload) {
+    tell(`“${file.name}” could not be read: it was moved or deleted.`);
+    return;
+  }
   navigation.go({ ...search, q: box.value.trim(), similar: "", upload });
 }, tell);
 installKeys(grid);

@@ -7,6 +7,8 @@ import { justify, neighbour } from "./layout.js";
 
 const MOVES = ["ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown", "Home", "End"];
 
+const SIDES = ["left", "top", "width", "height"];
+
 export class Grid {
   /**
    * @param {HTMLElement} list
@@ -96,7 +98,7 @@ export class Grid {
     this.tiles.forEach((tile, i) => {
       tile.hidden = i >= boxes.length;
       if (tile.hidden) return;
-      for (const side of ["left", "top", "width", "height"]) tile.style[side] = `${boxes[i][side]}px`;
+      for (const side of SIDES) tile.style[side] = `${boxes[i][side]}px`;
       const image = tile.querySelector("img");
       if (!image.getAttribute("src")) {
         image.src = thumbnailOf(this.photos[i].id, boxes[i].height);

@@ -13,6 +13,11 @@ export function installKeys(grid) {
     if (event.target === help) help.close(); // beside it
   });
 
+  find(".skip").addEventListener("click", (event) => {
+    event.preventDefault(); // a new address would lose the picture that is searched by
+    grid.focusVisible(bottomOfBar());
+  });
+
   addEventListener("keydown", (event) => {
     if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return;
     const inDialog = document.querySelector("dialog[open]") !== null;

@@ -16,7 +16,7 @@ const FAILURES = {
   offline: {
     symbol: "plug",
     title: "You are offline",
-    text: "The photos are on another computer. This page goes on as soon as the connection is back.",
+    text: "The photos are on another computer. This page goes on as soon as it is reached again.",
     actions: ["retry"],
   },
   token: {
@@ -119,5 +119,6 @@ export function show(section, message, actions) {
     make("p", {}, message.text),
   );
   if (message.command) section.append(make("pre", {}, make("code", {}, message.command)));
-  section.append(make("div", { class: "buttons" }, ...message.actions.map((name) => actions[name])));
+  const buttons = message.actions.map((name) => actions[name]);
+  section.append(make("div", { class: "buttons" }, ...buttons));
 }

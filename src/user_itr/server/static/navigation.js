@@ -5,7 +5,7 @@ import { addressOf, keyOf, readAddress } from "./address.js";
 const KEPT = 2e6; // bytes of a picture that go into a history entry; larger ones stay in memory
 
 export class Navigation {
-  /** @param {(place: {search, viewing, lost, scroll}) => void} arrive called on load, back, forward */
+  /** @param {(place: {search, viewing, lost, scroll}) => void} arrive shows where one is now */
   constructor(arrive) {
     this.arrive = arrive;
     this.scrolls = new Map(); // how far entries were scrolled when they were left

@@ -89,7 +89,8 @@ export function takePictures(onPicture, tell) {
 
   function take(files, otherwise) {
     const named = /\.(jpe?g|png|webp|gif|bmp|tiff?|hei[cf]|avif)$/i;
-    const pictures = files.filter((file) => file.type.startsWith("image/") || named.test(file.name));
+    const isPicture = (file) => file.type.startsWith("image/") || named.test(file.name);
+    const pictures = files.filter(isPicture);
     if (!pictures.length) {
       tell(files.length ? `“${files[0].name}” is not a picture.` : otherwise);
       return;

@@ -28,6 +28,7 @@ export class Results {
     this.stop.abort();
     this.stop = new AbortController();
     this.observer.disconnect();
+    this.end.classList.remove("busy");
     const known = this.remembered.get(keyOf(search));
     this.state = { search, photos: [], offset: 0, total: 0, more: true, query: null, busy: false };
     if (known && !again) {

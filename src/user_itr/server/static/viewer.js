@@ -123,10 +123,12 @@ export class Viewer {
       },
       async () => {
         if (signal.aborted) return;
-        image.hidden = !image.complete || image.naturalWidth === 0; // the thumbnail may still be there
+        image.hidden = !image.complete || image.naturalWidth === 0; // no thumbnail either
         await facts; // which may say that there is no such photo
         if (signal.aborted) return;
-        this.tell("This file cannot be shown: it was moved, deleted or damaged since it was indexed.");
+        this.tell(
+          "This file cannot be shown: it was moved, deleted or damaged since it was indexed.",
+        );
       },
     );
   }
