@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from user_itr.errors import IndexStoreError
+from user_itr.search import table as table_module
 from user_itr.search.photos import photo_id
 from user_itr.search.table import PhotoTable, drop_tables, write_lock
 
@@ -139,3 +140,34 @@ def test_drop_tables(tmp_path: Path) -> None:
         PhotoTable(tmp_path, f"photos-{number}", 8, create=True)
     drop_tables(tmp_path, keep=["photos-2"])
     assert [entry.name for entry in tmp_path.iterdir()] == ["photos-2.lance"]
+
+
+def test_large_tables_have_an_approximate_index(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(table_module, "APPROXIMATE_FROM", 600)
+    centres = unit(12, 32, seed=1)
+    noisy = centres[np.arange(800) % 12] + 0.1 * unit(800, 32, seed=2)
+    embeddings = (noisy / np.linalg.norm(noisy, axis=1, keepdims=True)).astype(np.float32)
+    table = PhotoTable(tmp_path, "photos-1", 32, create=True)
+    add(table, [f"/p/{row}" for row in range(500)], embeddings[:500])
+    table.compact()
+    assert not table._table.list_indices()
+    add(table, [f"/p/{row}" for row in range(500, 700)], embeddings[500:700])
+    table.compact()
+    assert [index.columns for index in table._table.list_indices()] == [["embedding"]]
+    add(table, [f"/p/{row}" for row in range(700, 800)], embeddings[700:])  # not in it yet
+
+    def found(query: np.ndarray, **how: object) -> set[str]:
+        return set(table.nearest(query, 10, **how)["path"].to_pylist())  # type: ignore[arg-type]
+
+    shared = [len(found(query) & found(query, exact=True)) for query in centres]
+    assert sum(shared) >= 0.95 * 10 * len(centres)
+    everything = embeddings @ centres[0]
+    assert found(centres[0], exact=True) == {f"/p/{row}" for row in (-everything).argsort()[:10]}
+    # Distances are those of the exact scan, so that scores do not depend on the index.
+    near = table.nearest(centres[0], 10)
+    rows = [int(path.removeprefix("/p/")) for path in near["path"].to_pylist()]
+    np.testing.assert_allclose(1 - near["_distance"].to_numpy(), everything[rows], atol=1e-5)
+    only = found(centres[0], where="path = '/p/799'")
+    assert only == {"/p/799"}

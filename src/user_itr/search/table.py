@@ -202,9 +202,7 @@ class PhotoTable:
         """
         with store_errors(self.path, "written"):
             if len(self) >= APPROXIMATE_FROM and not self._table.list_indices():
-                self._table.create_index(
-                    vector_column_name="embedding", config=IvfPq(distance_type="dot")
-                )
+                self._table.create_index("embedding", config=IvfPq(distance_type="dot"))
             self._table.optimize(
                 cleanup_older_than=timedelta(milliseconds=1), delete_unverified=True
             )

@@ -1,0 +1,1 @@
+"""Our models where other libraries expect theirs; each file needs its library installed."""
