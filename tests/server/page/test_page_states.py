@@ -74,13 +74,13 @@ def test_a_photo_that_is_gone(troubled, serve, encoder, tmp_path):
 
     exif = Image.Exif()
     exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.DateTimeOriginal] = "2024:05:03 12:30:00"
-    path = paint(tmp_path / "photos" / "away.png", "red", (300, 200), exif=exif)
+    path = paint(tmp_path / "photos" / "away.jpg", "red", (300, 200), exif=exif)
     index = ImageIndex.create_or_open(tmp_path / "index", encoder, "model")
     index.update(tmp_path / "photos", encoder)
     path.unlink()
     troubled.url = serve(index).url
     troubled.open()
-    assert troubled.wait(lambda: troubled.text(".broken")) == "away.png"
+    assert troubled.wait(lambda: troubled.text(".broken")) == "away.jpg"
     troubled.one("#grid .tile a").click()
     text = troubled.wait(lambda: troubled.text("#viewer-trouble"))
     assert "moved, deleted or damaged" in text

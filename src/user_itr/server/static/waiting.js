@@ -2,7 +2,7 @@
 
 import { healthy } from "./api.js";
 
-const PAUSE = 3000; // milliseconds
+const PAUSE = 2000; // milliseconds
 
 /**
  * Calls `back` once when the server answers again; looks only while the page is seen.
