@@ -23,7 +23,7 @@ except ImportError:
     ) from None
 
 
-class UserItrModule(InputModule):  # type: ignore[misc]
+class UserItrModule(InputModule):
     """Encodes sentences and images, mixed as they come: `SentenceTransformer(modules=[...])`.
 
     Args:
@@ -34,7 +34,7 @@ class UserItrModule(InputModule):  # type: ignore[misc]
     save_in_root = False
 
     def __init__(self, model: str = DEFAULT) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.model = str(model)
         self._embedder: Embedder = load(model)
 

@@ -48,7 +48,8 @@ class Photo:
         pixels: as the model's `preprocess` gives them.
         width: pixels of the upright original.
         height: pixels of the upright original.
-        taken: when, by the camera's clock (EXIF), where it says so.
+        taken: when, by the camera's clock (EXIF), where it says so; that of a PNG only where it
+            stands before the pixels.
         contents: what was read.
     """
 

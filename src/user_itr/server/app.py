@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import platformdirs
 from fastapi import FastAPI, Request
@@ -12,6 +13,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
+from starlette.responses import Response
 
 from user_itr import __version__
 from user_itr.errors import DataError, IndexStoreError, UserItrError
@@ -25,6 +27,15 @@ from user_itr.server.routes import photo_routes, search_routes, state_routes
 from user_itr.server.searching import BusyError, NotThereError, PhotoSearch
 
 STATIC = Path(__file__).parent / "static"
+
+
+class _Static(StaticFiles):
+    """Static files that a browser asks about again, so that an upgrade is seen at once."""
+
+    def file_response(self, *args: Any, **kwargs: Any) -> Response:
+        response = super().file_response(*args, **kwargs)
+        response.headers["Cache-Control"] = "no-cache"
+        return response
 
 
 def create_app(
@@ -70,7 +81,7 @@ def create_app(
     app.include_router(search_routes(search))
     app.include_router(photo_routes(search, Pictures(cache, limits.cache_bytes)))
     app.include_router(state_routes(search, metrics))
-    app.mount("/static", StaticFiles(directory=STATIC), name="static")
+    app.mount("/static", _Static(directory=STATIC), name="static")
 
     @app.get("/", include_in_schema=False)
     async def page() -> FileResponse:
