@@ -50,7 +50,7 @@ clean: ## remove .venv, caches, build outputs and the demo's folder; runs/ stays
 ifeq ($(origin VENV),file)
 # The version in __init__.py is copied into the installed metadata.
 $(STAMP): pyproject.toml constraints.txt src/user_itr/__init__.py | $(BIN)/python
-	$(BIN)/python -m pip install -c constraints.txt -e ".[dev,docs]"
+	$(BIN)/python -m pip install -c constraints.txt -e ".[dev]"
 	@touch $@
 
 $(BIN)/python:
