@@ -28,8 +28,7 @@ help: ## print this list
 install: $(STAMP) ## make .venv with everything that the other targets need
 
 demo: $(STAMP) ## index sample photos and search them; TRAIN=1 trains and evaluates a model first
-	$(RUN) $(BIN)/user-itr demo --out demo $(if $(TRAIN),--train) \
-		$(if $(FLICKR8K),--flickr8k "$(FLICKR8K)")
+	$(RUN) $(BIN)/user-itr demo --out demo$(if $(TRAIN), --train)$(if $(FLICKR8K), --flickr8k "$(FLICKR8K)")
 
 docs: $(STAMP) ## build the documentation's site in site/
 	$(BIN)/python -m mkdocs build --strict
