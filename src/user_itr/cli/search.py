@@ -66,6 +66,7 @@ def search_command(
     """
     from user_itr.search.filters import Filters
     from user_itr.search.index import ImageIndex
+    from user_itr.search.match import is_close
     from user_itr.search.query import parse_query, search
 
     if query is None and image is None:
@@ -105,6 +106,8 @@ def search_command(
         typer.echo(json.dumps({**asked, "results": results}, indent=2))
     elif hits:
         print_table(_ranking(hits, matches))
+        if page == 1 and is_close(matches[0]) is False:
+            typer.echo("None is a close match: try other words, or there is no such photo.")
         _show_thumbnails(hits, thumbnails)
     if not hits:
         typer.echo(_why_nothing(opened, filters != Filters(), page), err=True)

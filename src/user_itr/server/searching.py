@@ -16,7 +16,7 @@ from user_itr import __version__
 from user_itr.errors import ConfigError, UserItrError
 from user_itr.search.encoder import Encoder
 from user_itr.search.index import Hit, ImageIndex, PhotoFacts
-from user_itr.search.match import match_percent
+from user_itr.search.match import is_close, match_percent
 from user_itr.search.query import Query, combined, parse_query
 from user_itr.search.sentences import SentenceStore
 from user_itr.server.encoding import QueryEncoder
@@ -257,5 +257,6 @@ def _page(photos: list[FoundPhoto], page: PageFields, total: int, started: float
         offset=page.offset,
         total_in_index=total,
         more=len(photos) > page.limit,
+        close=is_close(photos[0].match) if photos else None,
         seconds=round(time.perf_counter() - started, 4),
     )
