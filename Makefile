@@ -19,7 +19,7 @@ RUN := $(if $(JEMALLOC),LD_PRELOAD="$(JEMALLOC)$${LD_PRELOAD:+:$$LD_PRELOAD}" $(
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help install demo docs test lint clean
+.PHONY: help install demo docs test stress lint clean
 
 help: ## print this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' $(MAKEFILE_LIST)
@@ -35,6 +35,12 @@ docs: $(STAMP) ## build the documentation's site in site/
 
 test: $(STAMP) ## run the tests with coverage
 	$(RUN) $(BIN)/python -m pytest --cov
+
+stress: $(STAMP) ## break things for half an hour: kills, Ctrl-C, long runs (tests/stress)
+	for script in kill_training kill_features kill_index "kill_index --restless" ctrl_c \
+		determinism long_training long_index; do \
+		set -- $$script; name=$$1; shift; echo "== $$script"; \
+		$(BIN)/python tests/stress/$$name.py "$$@" || exit 1; done
 
 lint: $(STAMP) ## check style, formatting and types
 	$(BIN)/python -m ruff check .

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -111,6 +112,42 @@ def test_a_reader_follows_a_writer_that_compacts(tmp_path: Path) -> None:
         add(writer, [f"/p/{row}" for row in range(20)], embeddings)
         writer.compact()
         assert reader.nearest(embeddings[13], 1)["path"].to_pylist() == ["/p/13"]
+
+
+def test_every_read_outlasts_a_writer_that_compacts_under_it(tmp_path: Path) -> None:
+    """The reader has its version; the writer takes it away before the reader has read."""
+    writer = PhotoTable(tmp_path, "photos-1", 8, create=True)
+    embeddings = unit(20, 8)
+    names = [f"/p/{row}" for row in range(20)]
+    add(writer, names, embeddings)
+    reads = {
+        "count": len,
+        "columns": lambda reader: reader.columns("path").num_rows,
+        "some": lambda reader: reader.taken_from("path", names, "size").num_rows,
+        "nearest": lambda reader: reader.nearest(embeddings[0], 20).num_rows,
+    }
+    for name, read in reads.items():
+        reader = PhotoTable(tmp_path, "photos-1", 8, create=False)
+
+        class Slow:
+            """LanceDB's table, whose reader is overtaken twice."""
+
+            def __init__(self, table: Any) -> None:
+                self.table, self.left = table, 2
+
+            def __getattr__(self, name: str) -> Any:
+                return getattr(self.table, name)
+
+            def checkout_latest(self) -> None:
+                self.table.checkout_latest()
+                if self.left:
+                    self.left -= 1
+                    add(writer, names, embeddings)
+                    writer.compact()
+
+        reader._table = Slow(reader._table)
+        assert read(reader) == 20
+        assert name == "count" or reader._table.left == 0  # a count is part of the version
 
 
 def test_one_writer_at_a_time(tmp_path: Path) -> None:

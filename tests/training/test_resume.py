@@ -181,6 +181,12 @@ def test_resuming_with_other_data_or_settings_is_refused(tmp_path: Path) -> None
     with pytest.raises(DataError, match=r"not those that .* began with"):
         resume(tmp_path / "run")
     captions.write_text(text)
+    dev = data / "dev_caps.txt"
+    text = dev.read_text()
+    dev.write_text(text.replace("dog", "cat"))
+    with pytest.raises(DataError, match=r"captions of the dev split are not those that"):
+        resume(tmp_path / "run")
+    dev.write_text(text)
     for split in ("train", "dev"):
         narrow = np.load(data / f"{split}_ims.npy")[:, :, :8]
         np.save(data / f"{split}_ims.npy", narrow)

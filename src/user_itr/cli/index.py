@@ -97,9 +97,9 @@ def index_command(
         return skipped
 
     skipped = update(folders)
+    if sentences:  # before the rebuild takes the old index's place, which has them
+        SentenceStore(where, target.manifest).replace(sentences, encoder)
     target.commit()
-    if sentences:
-        SentenceStore(where).replace(sentences, encoder)
     typer.echo(f"{len(target):,} photos in {printable(target.path)}")
     if watch:
         from user_itr.search.watching import changed_folders

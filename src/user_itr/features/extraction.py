@@ -24,7 +24,7 @@ from user_itr.features.store import (
     FeatureStore,
     SkippedImage,
 )
-from user_itr.features.writer import StoreWriter
+from user_itr.features.writer import StoreWriter, drop_leftovers
 
 FLOAT16_MAX = float(np.finfo(np.float16).max)
 BATCHES_AHEAD = 2
@@ -97,6 +97,7 @@ def extract_features(
     if not overwrite and (out / MANIFEST_FILE).exists():
         store = FeatureStore.open(out)
         _require_same(store, image_ids, backbone, batch_size, fingerprint)
+        drop_leftovers(out)
         return ExtractionReport(len(images), len(images), store.manifest.skipped, True)
 
     created_with = program_versions()

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from user_itr.errors import FeatureError
 from user_itr.features.backbones.base import Backbone, hash_files
+from user_itr.files import sync_names
 
 FORMAT_VERSION = 1
 ARRAY_FILE = "features.npy"
@@ -203,7 +204,7 @@ def read_manifest(file: Path) -> FeatureManifest:
 
 
 def write_json(file: Path, model: BaseModel) -> None:
-    """Write a model as JSON, whole or not at all."""
+    """Write a model as JSON, whole or not at all; one process at a time may write a file."""
     partial = file.with_name(file.name + ".tmp")
     with partial.open("w", encoding="utf-8", newline="\n") as handle:
         json.dump(model.model_dump(mode="json"), handle, indent=1)
@@ -211,3 +212,4 @@ def write_json(file: Path, model: BaseModel) -> None:
         handle.flush()
         os.fsync(handle.fileno())
     partial.replace(file)
+    sync_names(file.parent)

@@ -2,17 +2,20 @@
 
 Until the store is finished its folder holds `features.npy.partial` (a npy header, then the rows of
 the complete batches) and `progress.json` (how many those are). Rows reach the disk before the
-progress that counts them, so a kill at any moment costs one batch at most.
+progress that counts them, so a kill or a power cut at any moment costs one batch at most. One
+process at a time writes a store: it holds `.lock`, which goes when the store is finished.
 """
 
 from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 
+import filelock
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -26,8 +29,10 @@ from user_itr.features.store import (
     SkippedImage,
     write_json,
 )
+from user_itr.files import sync_names
 
 PARTIAL_FILE = ARRAY_FILE + ".partial"
+LOCK_FILE = ".lock"
 
 
 class Progress(BaseModel):
@@ -92,23 +97,46 @@ class StoreWriter:
                 "may write to."
             ) from error
         fresh = Progress(fingerprint=fingerprint, created_with=created_with, threads=threads)
-        array = folder / ARRAY_FILE
+        self._lock = _locked(folder)
+        try:
+            self._handle = self._open(overwrite)
+        except BaseException:
+            self._unlock()
+            raise
+        try:
+            with self._disk_errors():
+                self.progress = self._resume(fresh, overwrite)
+        except BaseException:
+            self._close()
+            raise
+
+    def _open(self, overwrite: bool) -> io.FileIO:
+        array = self.folder / ARRAY_FILE
+        finished = (self.folder / MANIFEST_FILE).exists()
         unfinished = self._progress_file.exists()
+        if finished and not overwrite:
+            raise FeatureError(
+                f"{self.folder}: another process has finished this store meanwhile; run the same "
+                "command again to use it."
+            )
         if array.exists() and not unfinished and not overwrite:
             raise FeatureError(
                 f"{array}: is in the way and no {MANIFEST_FILE} tells what it holds; give another "
                 "folder or --overwrite."
             )
-        killed_late = unfinished and not (folder / MANIFEST_FILE).exists()
-        if killed_late and array.exists() and not self._partial.exists():
+        if unfinished and not finished and array.exists() and not self._partial.exists():
             array.replace(self._partial)  # killed between the two last steps of `finish`
-        self._handle = self._partial.open("ab+", buffering=0)
-        try:
-            _lock(self._handle, folder)
-            self.progress = self._resume(fresh, overwrite)
-        except BaseException:
-            self._handle.close()
-            raise
+        return self._partial.open("ab+", buffering=0)
+
+    def _close(self) -> None:
+        self._handle.close()
+        self._unlock()
+
+    def _unlock(self) -> None:
+        if not self._progress_file.exists():  # a finished store is two files and nothing else
+            with suppress(OSError):
+                (self.folder / LOCK_FILE).unlink()
+        self._lock.release()
 
     def __enter__(self) -> StoreWriter:
         return self
@@ -119,7 +147,7 @@ class StoreWriter:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._handle.close()
+        self._close()
 
     def _resume(self, fresh: Progress, overwrite: bool) -> Progress:
         begun = self._read_progress()
@@ -182,7 +210,7 @@ class StoreWriter:
         Raises:
             FeatureError: if the disk is full or fails; what was recorded before stays usable.
         """
-        try:
+        with self._disk_errors():
             self._write(np.ascontiguousarray(features, "<f2").tobytes())
             os.fsync(self._handle.fileno())
             self.progress = self.progress.model_copy(
@@ -193,6 +221,11 @@ class StoreWriter:
                 }
             )
             write_json(self._progress_file, self.progress)
+
+    @contextmanager
+    def _disk_errors(self) -> Iterator[None]:
+        try:
+            yield
         except OSError as error:
             raise FeatureError(
                 f"{self.folder}: cannot be written ({error.strerror}); make room and run the same "
@@ -204,35 +237,56 @@ class StoreWriter:
 
         Args:
             manifest: the store's manifest; its `features_sha256` is filled in here.
+
+        Raises:
+            FeatureError: as `append` does.
         """
-        with self._partial.open("rb+") as handle:
-            handle.write(self._header(self.progress.rows))
-            handle.flush()
-            os.fsync(handle.fileno())
-        digest = hash_files([self._partial])
-        self._handle.close()
-        # an old manifest must never describe the new array
-        (self.folder / MANIFEST_FILE).unlink(missing_ok=True)
-        self._partial.replace(self.folder / ARRAY_FILE)
-        write_json(
-            self.folder / MANIFEST_FILE, manifest.model_copy(update={"features_sha256": digest})
-        )
-        self._progress_file.unlink()
+        with self._disk_errors():
+            with self._partial.open("rb+") as handle:
+                handle.write(self._header(self.progress.rows))
+                handle.flush()
+                os.fsync(handle.fileno())
+            digest = hash_files([self._partial])
+            self._handle.close()
+            # an old manifest must never describe the new array
+            (self.folder / MANIFEST_FILE).unlink(missing_ok=True)
+            sync_names(self.folder)
+            self._partial.replace(self.folder / ARRAY_FILE)
+            sync_names(self.folder)
+            write_json(
+                self.folder / MANIFEST_FILE, manifest.model_copy(update={"features_sha256": digest})
+            )
+            self._progress_file.unlink(missing_ok=True)
+
+
+def drop_leftovers(folder: Path) -> None:
+    """Remove what a run leaves beside a finished store when it is killed in its very last step."""
+    leftovers = [folder / name for name in (PROGRESS_FILE, LOCK_FILE)]
+    if not any(file.exists() for file in leftovers):
+        return
+    # Whoever holds the lock, or has begun, is about to replace the store.
+    with suppress(filelock.Timeout, OSError), filelock.FileLock(folder / LOCK_FILE, timeout=0):
+        if not (folder / PARTIAL_FILE).exists():
+            for file in leftovers:
+                file.unlink(missing_ok=True)
 
 
 def _versions(progress: Progress) -> str:
     return ", ".join(f"{name} {version}" for name, version in progress.created_with.items())
 
 
-def _lock(handle: io.FileIO, folder: Path) -> None:
+def _locked(folder: Path) -> filelock.BaseFileLock:
+    lock = filelock.FileLock(folder / LOCK_FILE)
     try:
-        import fcntl
-    except ImportError:  # Windows: two runs into one folder are the user's to avoid
-        return
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+        lock.acquire(timeout=0)
+    except filelock.Timeout:
         raise FeatureError(
             f"{folder}: another process is extracting into this folder; wait for it or give "
             "another folder."
         ) from None
+    except OSError as error:
+        raise FeatureError(
+            f"{folder}: cannot be written ({error.strerror}); give a folder in a place that you "
+            "may write to."
+        ) from error
+    return lock

@@ -9,7 +9,7 @@ import signal
 import threading
 import warnings
 from collections import deque
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import (
     BrokenExecutor,
     Executor,
@@ -17,6 +17,7 @@ from concurrent.futures import (
     ProcessPoolExecutor,
     ThreadPoolExecutor,
 )
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -117,7 +118,8 @@ def _alone(paths: Sequence[Path], load: _Load) -> tuple[list[Photo], list[Skippe
 
 def _submit(pool: Executor, load: _Load, path: Path) -> Future[Photo]:
     try:
-        return pool.submit(load, path)
+        with _ctrl_c_put_off():
+            return pool.submit(load, path)
     except BrokenExecutor as error:  # as the future of one that was accepted would say
         broken: Future[Photo] = Future()
         broken.set_exception(error)
@@ -131,6 +133,22 @@ def _threads(workers: int) -> Executor:
 def _processes(workers: int) -> Executor:
     context = multiprocessing.get_context("spawn")
     return ProcessPoolExecutor(workers, mp_context=context, initializer=_begin_worker)
+
+
+@contextmanager
+def _ctrl_c_put_off() -> Iterator[None]:
+    """Block SIGINT, as a worker that is started here then does from its first moment on.
+
+    A terminal sends it to all of them, and one that is still importing would show a traceback.
+    """
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _begin_worker() -> None:

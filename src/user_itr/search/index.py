@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from user_itr.errors import ConfigError, IndexStoreError
+from user_itr.files import sync_names
 from user_itr.search.encoder import Encoder
 from user_itr.search.filters import Filters
 from user_itr.search.manifest import MANIFEST, PENDING, Manifest
@@ -108,20 +109,29 @@ class ImageIndex:
             model_path: checkpoint that `encoder` was loaded from, recorded for later searches.
 
         Raises:
-            IndexStoreError: if another model made the index, or the folder holds other things.
+            IndexStoreError: if another model made the index, the folder holds other things, or
+                another process writes to the index that is to be made or changed.
         """
         path = Path(path).absolute()
-        if Manifest.exists(path):
+        if not Manifest.exists(path):
+            _check_free(path)
+        else:
             manifest = Manifest.read(path)
             _check_model(path, manifest, encoder)
-            if manifest.model != _recorded(model_path):
+            if manifest.model == _recorded(model_path):
+                return cls(path, manifest, create=True)
+        with store_errors(path, "written"):
+            path.mkdir(parents=True, exist_ok=True)
+        with write_lock(path):  # of two that start here at once, one comes second
+            if Manifest.exists(path):
+                manifest = Manifest.read(path)
+                _check_model(path, manifest, encoder)
                 manifest = replace(manifest, model=_recorded(model_path))
-                _write_manifest(manifest, path)
-        else:
-            _check_free(path)
-            manifest = _manifest_of(encoder, model_path, generation=1)
+            else:
+                _check_free(path)
+                manifest = _manifest_of(encoder, model_path, generation=1)
             _write_manifest(manifest, path)
-        return cls(path, manifest, create=True)
+            return cls(path, manifest, create=True)
 
     @classmethod
     def rebuild(cls, path: str | Path, encoder: Encoder, model_path: str | Path) -> ImageIndex:
@@ -137,7 +147,7 @@ class ImageIndex:
         current = Manifest.read(path)
         wanted = _manifest_of(encoder, model_path, generation=current.generation + 1)
         with write_lock(path):
-            goes_on = (path / PENDING).is_file() and _same_rebuild(
+            goes_on = (path / PENDING).is_file() and _same_table(
                 Manifest.read(path, PENDING), wanted
             )
             drop_tables(path, keep=[*current.tables, *(wanted.tables if goes_on else [])])
@@ -149,7 +159,9 @@ class ImageIndex:
         if not self._pending:
             return
         with write_lock(self.path), store_errors(self.path, "written"):
+            self._check_current()
             os.replace(self.path / PENDING, self.path / MANIFEST)  # noqa: PTH105
+            sync_names(self.path)
             self._pending = False
             drop_tables(self.path, keep=self.manifest.tables)
 
@@ -209,8 +221,24 @@ class ImageIndex:
                 raise ConfigError(f"{name} is {value}; give at least 1.")
         self.check_model(encoder)
         with write_lock(self.path):
+            self._check_current()
             run = Update(self._table, Path(folder).resolve(), encoder, progress)
             return run.run(batch_size, workers, processes, allow_empty)
+
+    def _check_current(self) -> None:
+        """Make sure, before a write, that no rebuild has put another table in this one's place.
+
+        Raises:
+            IndexStoreError: if one has.
+        """
+        name = PENDING if self._pending else MANIFEST
+        if not (
+            (self.path / name).is_file()
+            and _same_table(Manifest.read(self.path, name), self.manifest)
+        ):
+            raise IndexStoreError(
+                f"{self.path}: was rebuilt by another process meanwhile; start again."
+            )
 
     def search(
         self,
@@ -356,8 +384,8 @@ def _recorded(model_path: str | Path) -> str:
     return str(Path(model_path).absolute()) if Path(model_path).exists() else str(model_path)
 
 
-def _same_rebuild(pending: Manifest, wanted: Manifest) -> bool:
-    return (pending.fingerprint, pending.generation) == (wanted.fingerprint, wanted.generation)
+def _same_table(one: Manifest, other: Manifest) -> bool:
+    return (one.fingerprint, one.generation) == (other.fingerprint, other.generation)
 
 
 def _write_manifest(manifest: Manifest, path: Path, name: str = MANIFEST) -> None:

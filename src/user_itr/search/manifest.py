@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from user_itr.errors import IndexStoreError
+from user_itr.files import replace_file
 
 FORMAT_VERSION = 2
 MANIFEST = "index.json"
@@ -57,10 +57,8 @@ class Manifest:
 
     def write(self, index: Path, name: str = MANIFEST) -> None:
         """Write the file `name` in the folder `index`, whole or not at all."""
-        file = index / name
-        partial = file.with_name(f".{file.name}.{os.getpid()}.tmp")
-        partial.write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
-        os.replace(partial, file)  # noqa: PTH105
+        content = json.dumps(asdict(self), indent=2) + "\n"
+        replace_file(index / name, content.encode())
 
     @classmethod
     def read(cls, index: Path, name: str = MANIFEST) -> Manifest:

@@ -38,14 +38,15 @@ class SentenceStore:
 
     Args:
         index: folder of an index of photos.
+        manifest: of the index; that of a rebuild before it is committed, for instance.
 
     Raises:
         IndexStoreError: if it is none; in every method, if it cannot be read or written.
     """
 
-    def __init__(self, index: str | Path) -> None:
+    def __init__(self, index: str | Path, manifest: Manifest | None = None) -> None:
         self.path = Path(index).absolute()
-        self.manifest = Manifest.read(self.path)
+        self.manifest = manifest or Manifest.read(self.path)
 
     def __len__(self) -> int:
         table = self._open()
@@ -81,8 +82,8 @@ class SentenceStore:
         embeddings = pa.FixedSizeListArray.from_arrays(pa.array(flat), self.manifest.dim)
         rows = pa.table({"text": pa.array(unique, pa.string()), "embedding": embeddings})
         with write_lock(self.path), store_errors(self.path, "written"):
-            mode = "create" if self._open() is None else "overwrite"
-            lancedb.connect(self.path).create_table(self.manifest.sentences, rows, mode=mode)
+            database = lancedb.connect(self.path)
+            database.create_table(self.manifest.sentences, rows, mode="overwrite")
         return len(unique)
 
     def describe(self, embedding: np.ndarray, k: int = 5) -> list[Sentence]:
@@ -108,7 +109,12 @@ class SentenceStore:
         if not (self.path / f"{self.manifest.sentences}.lance").is_dir():
             return None
         with store_errors(self.path, "opened"):
-            return lancedb.connect(self.path).open_table(self.manifest.sentences)
+            try:
+                return lancedb.connect(self.path).open_table(self.manifest.sentences)
+            except ValueError as error:
+                if "was not found" in str(error):  # the first writer was killed before its end
+                    return None
+                raise
 
 
 def read_sentences(file: Path) -> list[str]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import filelock
 import lancedb
@@ -18,12 +18,17 @@ from lancedb.index import IvfPq
 
 from user_itr.errors import IndexStoreError
 
+T = TypeVar("T")
+
 LOCK = "index.lock"
 APPROXIMATE_FROM = 200_000
 """Rows from which on an approximate index answers; docs/results.md has the measurement."""
 
 PROBES = 40
 """Partitions of the approximate index that a search looks into."""
+
+READ_AGAIN = 4
+"""Times that a read is tried anew after the table has changed under it."""
 
 REFINE = 20
 """Candidates of the approximate index a result, which are then scored exactly."""
@@ -100,26 +105,41 @@ class PhotoTable:
             else:
                 self._table = database.open_table(name)
 
-    def __len__(self) -> int:
+    def _latest(self, read: Callable[[], T]) -> T:
+        """What `read` finds in the latest version.
+
+        `compact` in another process may take that version away while it is being read.
+        """
         with store_errors(self.path, "read"):
+            for _ in range(READ_AGAIN):
+                with suppress(OSError, RuntimeError):
+                    self._table.checkout_latest()
+                    return read()
             self._table.checkout_latest()
-            return int(self._table.count_rows())
+            return read()
+
+    def __len__(self) -> int:
+        return self._latest(lambda: int(self._table.count_rows()))
 
     def columns(self, *names: str, where: str | None = None) -> pa.Table:
         """Some columns of all rows, or of those that meet a condition of SQL."""
-        with store_errors(self.path, "read"):
-            self._table.checkout_latest()
+
+        def scan() -> pa.Table:
             query = self._table.search().select(list(names))
             if where is not None:
                 query = query.where(where)
             return query.to_arrow().combine_chunks()
 
+        return self._latest(scan)
+
     def taken_from(self, column: str, values: Sequence[str], *names: str) -> pa.Table:
         """Some columns of the rows whose `column` is among `values`; all columns by default."""
-        with store_errors(self.path, "read"):
-            self._table.checkout_latest()
+
+        def scan() -> pa.Table:
             query = self._table.search().where(col(column).isin(list(values)))
             return query.select(list(names) or self.schema.names).to_arrow().combine_chunks()
+
+        return self._latest(scan)
 
     def rows(self, embeddings: np.ndarray, **columns: Sequence[object]) -> pa.Table:
         """Arrow rows from (N, D) float32 embeddings and N values for each other column."""
@@ -172,7 +192,6 @@ class PhotoTable:
         """
 
         def scan() -> pa.Table:
-            self._table.checkout_latest()
             search = (
                 self._table.search(query, vector_column_name="embedding")
                 .distance_type("dot")
@@ -187,12 +206,7 @@ class PhotoTable:
                 search = search.nprobes(PROBES).refine_factor(REFINE)
             return search.to_arrow()
 
-        with store_errors(self.path, "read"):
-            for _ in range(2):
-                # `compact` in another process may take away the version that is being read.
-                with suppress(OSError, RuntimeError):
-                    return scan()
-            return scan()
+        return self._latest(scan)
 
     def compact(self) -> None:
         """Merge small files and drop old versions, so that the folder does not grow with each run.

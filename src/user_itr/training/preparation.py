@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
@@ -15,6 +13,7 @@ from pydantic import JsonValue
 
 from user_itr.config.settings import Settings
 from user_itr.data.captions import CaptionedImages
+from user_itr.data.identity import split_key
 from user_itr.data.readers import load_captions
 from user_itr.errors import ConfigError, FeatureError
 from user_itr.features.compact import fit_compactor
@@ -80,9 +79,12 @@ class Preparation:
     @cached_property
     def data_key(self) -> str:
         """SHA-256 of the train split's image ids and captions: what a run must go on with."""
-        images = self.train.images
-        parts = [images.image_ids, images.captions, images.caption_image.tolist()]
-        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+        return split_key(self.train.images)
+
+    @cached_property
+    def dev_key(self) -> str:
+        """The same of the dev split: what makes a later epoch's metrics comparable."""
+        return split_key(self.dev.images)
 
 
 def prepare(

@@ -1,28 +1,36 @@
 """A run's folder: `config.yaml`, `run.json`, `checkpoints/epoch-E-batch-B`, `logs`.
 
 Checkpoints are written under a temporary name and renamed whole; `run.json`, replaced in one step,
-says which is the last and which the best. A kill at any moment leaves the previous ones in force.
+says which is the last and which the best. A kill or a power cut at any moment leaves the previous
+ones in force. One process at a time trains a run: it holds `run.lock`.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import filelock
 from safetensors import SafetensorError
 
 from user_itr.config.loading import dump_settings, load_settings
 from user_itr.config.settings import Settings
 from user_itr.errors import CheckpointError, ConfigError
+from user_itr.files import replace_file, sync_files, sync_names
 from user_itr.model.checkpoint import TrainedModel, write_model
 from user_itr.training.state import TENSORS_FILE, VALUES_FILE, read_state, write_state
 
 FORMAT_VERSION = 1
 INDEX_FILE = "run.json"
 SETTINGS_FILE = "config.yaml"
+CHECKPOINTS = "checkpoints"
+LOCK = "run.lock"
 
 
 @dataclass
@@ -45,11 +53,47 @@ class RunFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.index = RunIndex()
+        self._lock = filelock.FileLock(path / LOCK)
 
     @property
     def checkpoints(self) -> Path:
         """The folder of checkpoints."""
-        return self.path / "checkpoints"
+        return self.path / CHECKPOINTS
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the run for training; the lock goes with the process, however it ends.
+
+        Raises:
+            ConfigError: if another process holds it, or has trained it on since it was opened.
+            CheckpointError: if the folder cannot be written.
+        """
+        with self._held(0):
+            if self._read_index() != self.index:
+                raise ConfigError(
+                    f"{self.path}: another process has trained this run meanwhile; go on from "
+                    f"where it is now with --resume {self.path}."
+                )
+            yield
+
+    @contextmanager
+    def _held(self, seconds: float) -> Iterator[None]:
+        try:
+            self._lock.acquire(timeout=seconds)
+        except filelock.Timeout:
+            raise ConfigError(
+                f"{self.path}: another process is training this run; wait until it is done, or "
+                "stop it with Ctrl-C."
+            ) from None
+        except OSError as error:
+            raise CheckpointError(
+                f"{self.path}: cannot be written ({error.strerror}); check its disk and "
+                "permissions."
+            ) from error
+        try:
+            yield
+        finally:
+            self._lock.release()
 
     def require_free(self) -> None:
         """Make sure that a new run can start here: a folder to be made, or an empty one.
@@ -62,8 +106,16 @@ class RunFolder:
                 f"{self.path}: holds a run; continue it with --resume {self.path}, or give --out "
                 "another folder."
             )
-        if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
+        if self.path.exists() and not (self.path.is_dir() and self._is_barely_begun()):
             raise ConfigError(f"{self.path}: is not empty; give --out another folder.")
+
+    def _is_barely_begun(self) -> bool:
+        """Whether the folder holds nothing but what `create`, killed before its end, leaves."""
+        ours = (CHECKPOINTS, SETTINGS_FILE, LOCK)
+        return all(
+            entry.name in ours or re.fullmatch(r"\.(config\.yaml|run\.json)\..*", entry.name)
+            for entry in self.path.iterdir()
+        ) and not (self.checkpoints.is_dir() and any(self.checkpoints.iterdir()))
 
     def create(self, settings: Settings) -> None:
         """Start a new run here.
@@ -73,9 +125,14 @@ class RunFolder:
         """
         self.require_free()
         try:
-            self.checkpoints.mkdir(parents=True)
-            _replace_text(self.path / SETTINGS_FILE, dump_settings(settings))
-            self._write_index(self.index)
+            self.path.mkdir(parents=True, exist_ok=True)
+            with self._held(0):
+                self.require_free()  # of two that start here at once, one comes second
+                self.checkpoints.mkdir(exist_ok=True)
+                self._prune()
+                replace_file(self.path / SETTINGS_FILE, dump_settings(settings).encode())
+                self._write_index(self.index)
+                sync_names(self.path.parent)
         except OSError as error:
             raise ConfigError(
                 f"{self.path}: cannot be written ({error.strerror}); give --out another folder."
@@ -87,6 +144,12 @@ class RunFolder:
         Raises:
             CheckpointError: if there is none, or `run.json` cannot be read.
         """
+        self.index = self._read_index()
+        if not (self.path / SETTINGS_FILE).is_file():
+            raise CheckpointError(f"{self.path}: {SETTINGS_FILE} is missing; copy the run whole.")
+        return load_settings(self.path / SETTINGS_FILE)
+
+    def _read_index(self) -> RunIndex:
         file = self.path / INDEX_FILE
         try:
             values = json.loads(file.read_text("utf-8"))
@@ -96,7 +159,7 @@ class RunFolder:
                     f"{file}: has format version {found}, this release reads up to "
                     f"{FORMAT_VERSION}; upgrade user-itr."
                 )
-            self.index = RunIndex(**values)
+            return RunIndex(**values)
         except OSError as error:
             raise CheckpointError(
                 f"{self.path}: is no run ({INDEX_FILE}: {error.strerror}); check the path."
@@ -106,12 +169,19 @@ class RunFolder:
                 f"{file}: is damaged ({error}); evaluation and search still take a folder in "
                 f"{self.checkpoints}."
             ) from None
-        if not (self.path / SETTINGS_FILE).is_file():
-            raise CheckpointError(f"{self.path}: {SETTINGS_FILE} is missing; copy the run whole.")
-        return load_settings(self.path / SETTINGS_FILE)
 
     def last_state(self) -> tuple[Path, dict[str, Any]] | None:
-        """The last checkpoint's folder and training state; None where none was written yet."""
+        """The last checkpoint's folder and training state; None where none was written yet.
+
+        What a killed process left half written or half removed goes.
+
+        Raises:
+            ConfigError: if another process is training the run, so that it will be another soon.
+            CheckpointError: if it cannot be read.
+        """
+        with self._held(5.0):  # so that several that only look do not refuse one another
+            self.index = self._read_index()
+            self._prune()
         if self.index.last is None:
             return None
         folder = self.checkpoints / self.index.last
@@ -146,16 +216,17 @@ class RunFolder:
             partial.mkdir()
             write_model(partial, model)
             write_state(partial, state)
+            sync_files(partial)
             if target.exists():
                 shutil.rmtree(target)
             partial.replace(target)
+            sync_names(self.checkpoints)
             self._write_index(index)
         except (OSError, SafetensorError) as error:
             shutil.rmtree(partial, ignore_errors=True)
-            reason = getattr(error, "strerror", None) or error
             raise CheckpointError(
-                f"{target}: cannot be written ({reason}); the previous checkpoint is untouched. "
-                f"Free some space and continue with --resume {self.path}."
+                f"{target}: cannot be written ({_reason(error)}); the previous checkpoint is "
+                f"untouched. Free some space and continue with --resume {self.path}."
             ) from error
         except BaseException:
             shutil.rmtree(partial, ignore_errors=True)
@@ -165,10 +236,14 @@ class RunFolder:
         return best
 
     def _write_index(self, index: RunIndex) -> None:
-        _replace_text(self.path / INDEX_FILE, json.dumps(asdict(index), indent=1) + "\n")
+        text = json.dumps(asdict(index), indent=1) + "\n"
+        replace_file(self.path / INDEX_FILE, text.encode())
 
     def _prune(self) -> None:
         """Keep the last checkpoint whole and the best one's model; remove everything else."""
+        for name in (INDEX_FILE, SETTINGS_FILE):
+            for file in self.path.glob(f".{name}.*.partial"):
+                file.unlink(missing_ok=True)
         for folder in self.checkpoints.iterdir():
             if folder.name == self.index.last:
                 continue
@@ -179,7 +254,7 @@ class RunFolder:
                 shutil.rmtree(folder, ignore_errors=True)
 
 
-def _replace_text(file: Path, text: str) -> None:
-    partial = file.with_name(f".{file.name}.partial")
-    partial.write_text(text, "utf-8")
-    partial.replace(file)
+def _reason(error: OSError | SafetensorError) -> str:
+    """What the system said, out of what safetensors makes of it."""
+    said = re.search(r'message: "([^"]*)"', str(error))
+    return getattr(error, "strerror", None) or (said.group(1) if said else str(error))

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
-import tempfile
+import shutil
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+import filelock
 import numpy as np
 import torch
 
+from user_itr.errors import FeatureError
+from user_itr.files import sync_names
 from user_itr.model.token_encoders import TokenEncoder
 from user_itr.model.tokenizer import TokenizedCaptions
 
@@ -29,7 +33,8 @@ def cached_token_states(
     """States at the frozen boundary of every token, computed on the first call and memory-mapped.
 
     The file's name is a hash of the frozen weights and of all token ids, so another encoder,
-    another boundary or other captions make another file.
+    another boundary or other captions make another file. Of several processes that want the same
+    states, one computes them and the others wait.
 
     Args:
         tokens: a token encoder with `cacheable`.
@@ -39,19 +44,34 @@ def cached_token_states(
 
     Returns:
         (total, W) float16, laid out as `captions.ids`.
+
+    Raises:
+        FeatureError: if they cannot be written.
     """
     file = folder / f"{_key(tokens, captions)}.npy"
     with suppress(OSError, ValueError, EOFError):  # missing or damaged
         return _open(file)
-    folder.mkdir(parents=True, exist_ok=True)
-    handle, partial = tempfile.mkstemp(prefix=".states-", suffix=".npy", dir=folder)
-    os.close(handle)
     try:
-        _write(tokens, captions, Path(partial), progress)
-        Path(partial).replace(file)
-    except BaseException:
-        Path(partial).unlink(missing_ok=True)
-        raise
+        folder.mkdir(parents=True, exist_ok=True)
+        locks = folder.with_name(f"{folder.name}.locks")
+        locks.mkdir(exist_ok=True)
+        with filelock.FileLock(locks / f"{file.stem}.lock"):
+            with suppress(OSError, ValueError, EOFError):  # another process was faster
+                return _open(file)
+            partial = file.with_name(f".{file.name}.partial")  # also what a killed process left
+            try:
+                _write(tokens, captions, partial, progress)
+                partial.replace(file)
+            except BaseException:
+                partial.unlink(missing_ok=True)
+                raise
+            sync_names(folder)
+    except OSError as error:
+        raise FeatureError(
+            f"{folder}: the token states cannot be written ({error.strerror or error}); free some "
+            "space, set XDG_CACHE_HOME to a folder on another disk, or do without them "
+            "(model.text.cache=false)."
+        ) from error
     return _open(file)
 
 
@@ -77,6 +97,7 @@ def _write(
         if output is None:
             shape = (len(captions.ids), states.shape[-1])
             output = np.lib.format.open_memmap(file, "w+", np.float16, shape)
+            _take_space(file)
         positions, real = captions.positions(rows)
         output[positions[real]] = states[real]
         done += len(rows)
@@ -84,6 +105,16 @@ def _write(
             progress(done, len(order))
     if output is not None:
         output.flush()
+
+
+def _take_space(file: Path) -> None:
+    """Have the disk's space for a file at once: writing into a map that it lacks is a SIGBUS."""
+    size = file.stat().st_size
+    if hasattr(os, "posix_fallocate"):
+        with file.open("rb+") as handle:
+            os.posix_fallocate(handle.fileno(), 0, size)
+    elif size > shutil.disk_usage(file.parent).free:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def _key(tokens: TokenEncoder, captions: TokenizedCaptions) -> str:

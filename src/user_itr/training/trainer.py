@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import math
 import time
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
@@ -119,6 +119,7 @@ class Trainer:
         kept = self._kept_names()
         return {
             "data": self.prepared.data_key,
+            "dev": self.prepared.dev_key,
             "step": {n: t for n, t in self.step.state_dict().items() if n in kept},
             "optimizer": self.optimizer.state_dict(),
             "scheduler": {"last_epoch": self.scheduler.last_epoch},
@@ -131,14 +132,19 @@ class Trainer:
         """Put a `state` back.
 
         Raises:
-            DataError: if the train split is not the one that the run began with.
+            DataError: if the train or the dev split is not the one that the run began with.
             CheckpointError: if the state is of another model.
         """
-        if state.get("data") != self.prepared.data_key:
-            raise DataError(
-                f"{self.settings.data.path}: the images or captions of the train split are not "
-                f"those that {self.folder.path} began with; put them back, or start a new run."
-            )
+        data = self.settings.data
+        for split, found, wanted in (
+            (data.train_split, state.get("data"), self.prepared.data_key),
+            (data.dev_split, state.get("dev", self.prepared.dev_key), self.prepared.dev_key),
+        ):
+            if found != wanted:
+                raise DataError(
+                    f"{data.path}: the images or captions of the {split} split are not those that "
+                    f"{self.folder.path} began with; put them back, or start a new run."
+                )
         try:
             missing, unknown = self.step.load_state_dict(state["step"], strict=False)
             lost = set(missing) & self._kept_names()
@@ -170,12 +176,15 @@ class Trainer:
 
         Raises:
             Interrupted: after Ctrl-C, once the run is saved. A second Ctrl-C stops at once.
-            ConfigError: if the loss or the gradient is no number any more.
+            ConfigError: if the loss or the gradient is no number any more, or another process is
+                training the run.
             CheckpointError: if a checkpoint or a log cannot be written.
         """
         metrics = None
         try:
-            with FirstInterrupt(self._request_stop):
+            # One rank writes, so one rank holds the lock.
+            lock = self.folder.locked() if self.fabric.is_global_zero else nullcontext()
+            with lock, FirstInterrupt(self._request_stop):
                 while not self.is_over():
                     self._train_epoch()
                     metrics = self._end_epoch()

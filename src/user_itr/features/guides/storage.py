@@ -23,7 +23,7 @@ from user_itr.features.guides.registry import (
     pooled_backbone,
 )
 from user_itr.features.store import MANIFEST_FILE, FeatureManifest, FeatureStore, read_manifest
-from user_itr.features.writer import StoreWriter
+from user_itr.features.writer import StoreWriter, drop_leftovers
 
 BLOCK = 256
 """Rows of regions that are averaged at once."""
@@ -129,6 +129,7 @@ def _average(
     request = f"mean over regions of {regions.features_sha256} by {guide}"
     fingerprint = hashlib.sha256(request.encode()).hexdigest()
     if _fingerprint(folder) == fingerprint:
+        drop_leftovers(folder)
         return ExtractionReport(total, total, (), True)
     with StoreWriter(
         folder,

@@ -1,0 +1,131 @@
+"""Indexing, killed at random: every index is valid and ends equal to one that was left alone.
+
+    python tests/stress/kill_index.py --kills 50 --photos 2000
+
+Real processes with real decode workers. Between kills some photos are moved, changed, removed and
+added, and with --restless a thread goes on changing photos while they are read.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import shutil
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+from PIL import Image
+
+sys.path.append(str(Path(__file__).parents[1] / "search"))
+from colour_encoder import ColourEncoder
+from killable_index import make_photos, rows, running
+from processes import descendants, still_there
+
+from user_itr.search.index import ImageIndex
+from user_itr.search.manifest import Manifest
+
+
+def change(photos: Path, dice: random.Random, share: float = 0.05) -> None:
+    """Move, change, remove and add some photos."""
+    files = sorted(photos.rglob("*.jpg"))
+    for path in dice.sample(files, int(share * len(files))):
+        what = dice.randrange(4)
+        if what == 0:
+            path.rename(path.with_name(f"{path.stem}-{dice.randrange(10**6)}.jpg"))
+        elif what == 1:
+            repaint(path, dice)
+        elif what == 2:
+            path.unlink()
+        else:
+            make_photos(photos, range(number := dice.randrange(10**4, 10**5), number + 1))
+
+
+def repaint(path: Path, dice: random.Random) -> None:
+    colour = tuple(dice.randrange(256) for _ in range(3))
+    Image.new("RGB", (dice.randrange(8, 200), 24), colour).save(path)
+
+
+def disturb(photos: Path, seed: int, stop: threading.Event) -> None:
+    dice = random.Random(seed)
+    files = sorted(photos.rglob("*.jpg"))
+    while not stop.wait(0.002):
+        path = dice.choice(files)
+        if dice.randrange(3):
+            repaint(path, dice)
+        elif path.exists():
+            with path.open("rb+") as file:
+                file.truncate(dice.randrange(300))
+
+
+def check_valid(where: Path) -> int:
+    """Open what a kill left; returns how many photos it has."""
+    if not Manifest.exists(where):
+        return 0
+    table = rows(ImageIndex.create_or_open(where, ColourEncoder(), "model"))
+    paths = table["path"].to_pylist()
+    assert len(paths) == len(set(paths)), "a photo is in the index twice"
+    return len(paths)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--kills", type=int, default=50)
+    parser.add_argument("--photos", type=int, default=2000)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--restless", action="store_true")
+    options = parser.parse_args()
+    dice = random.Random(options.seed)
+    with tempfile.TemporaryDirectory() as temporary:
+        photos, where = Path(temporary) / "photos", Path(temporary) / "index"
+        make_photos(photos, range(options.photos))
+        begun = time.monotonic()
+        with running(Path(temporary) / "first", photos) as process:
+            process.communicate()
+            assert process.returncode == 0
+        whole_seconds = time.monotonic() - begun
+        print(f"{options.photos:,} photos, {whole_seconds:.1f} s undisturbed", flush=True)
+        kills, rounds, at = 0, 0, []
+        while kills < options.kills:
+            rounds += 1
+            while kills < options.kills:
+                stop = threading.Event()
+                thread = threading.Thread(target=disturb, args=(photos, kills, stop))
+                if options.restless:
+                    thread.start()
+                with running(where, photos) as process:
+                    time.sleep(dice.uniform(0, whole_seconds))
+                    workers = descendants(process.pid)
+                    ended = process.poll() is not None
+                    process.kill()
+                    process.wait()
+                stop.set()
+                if options.restless:
+                    thread.join()
+                if ended:
+                    break
+                kills += 1
+                assert not (left := still_there(workers)), f"workers {left} live on"
+                at.append(check_valid(where))
+            with running(where, photos) as process:
+                printed = process.communicate()
+                assert process.returncode == 0, printed[1]
+            fresh = ImageIndex.create_or_open(
+                Path(temporary) / f"fresh-{rounds}", ColourEncoder(), "model"
+            )
+            fresh.update(photos, ColourEncoder())
+            assert rows(ImageIndex.open(where)).equals(rows(fresh)), "not as if left alone"
+            shutil.rmtree(fresh.path)
+            print(f"round {rounds}: {kills} kills, photos in: {' '.join(map(str, at))}", flush=True)
+            at = []
+            if rounds % 3:
+                change(photos, dice)
+            else:
+                shutil.rmtree(where)
+        print(f"{kills} kills in {rounds} rounds: each index as if left alone")
+
+
+if __name__ == "__main__":
+    main()
