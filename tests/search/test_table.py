@@ -4,6 +4,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import lancedb
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -148,6 +149,22 @@ def test_every_read_outlasts_a_writer_that_compacts_under_it(tmp_path: Path) -> 
         reader._table = Slow(reader._table)
         assert read(reader) == 20
         assert name == "count" or reader._table.left == 0  # a count is part of the version
+
+
+def test_what_lancedb_keeps_in_memory_is_bounded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bound = 1 << 18
+    session = lancedb.Session(bound, bound)
+    monkeypatch.setattr(table_module, "_session", lambda: session)
+    table = PhotoTable(tmp_path, "photos-1", 8, create=True)
+    sizes = []
+    for seed in range(12):
+        add(table, [f"/p/{row}" for row in range(20)], unit(20, 8, seed))
+        table.compact()
+        table.nearest(unit(1, 8)[0], 5)
+        sizes.append(session.size_bytes)
+    assert 0 < max(sizes) <= 2 * bound
 
 
 def test_one_writer_at_a_time(tmp_path: Path) -> None:

@@ -68,9 +68,7 @@ def main() -> None:
         root, out, *rest = json.loads(options.once)
         once(Path(root), Path(out), *rest, options.epochs)
         return
-    print(
-        f"{'precision':>10} {'text':>6} {'threads':>8} {'equal':>6} {'largest difference':>19} rsum"
-    )
+    print(f"{'precision':>10} {'text':>6} {'threads':>8} {'equal':>6} {'difference':>11} {'rsum':>7}")
     with tempfile.TemporaryDirectory() as temporary:
         root = Path(temporary)
         write_scan_set(root / "set", train=640, dev=200)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import random
 import shutil
+import subprocess
 import sys
 import tempfile
 import threading
@@ -21,11 +22,14 @@ from PIL import Image
 
 sys.path.append(str(Path(__file__).parents[1] / "search"))
 from colour_encoder import ColourEncoder
-from killable_index import make_photos, rows, running
+from killable_index import BATCH, make_photos, rows, running
 from processes import descendants, still_there
 
 from user_itr.search.index import ImageIndex
 from user_itr.search.manifest import Manifest
+
+MOST_BATCHES = 30
+"""A run is killed after so many batches of 16 at the latest: it takes several to get to its end."""
 
 
 def change(photos: Path, dice: random.Random, share: float = 0.05) -> None:
@@ -60,6 +64,13 @@ def disturb(photos: Path, seed: int, stop: threading.Event) -> None:
                 file.truncate(dice.randrange(300))
 
 
+def wait_for_lines(process: subprocess.Popen[str], lines: int) -> None:
+    """Wait until the update has told of so many batches, or has ended."""
+    for _ in range(lines):
+        if not process.stdout.readline():
+            return
+
+
 def check_valid(where: Path) -> int:
     """Open what a kill left; returns how many photos it has."""
     if not Manifest.exists(where):
@@ -85,8 +96,9 @@ def main() -> None:
         with running(Path(temporary) / "first", photos) as process:
             process.communicate()
             assert process.returncode == 0
-        whole_seconds = time.monotonic() - begun
-        print(f"{options.photos:,} photos, {whole_seconds:.1f} s undisturbed", flush=True)
+        seconds = time.monotonic() - begun
+        batch_seconds = seconds * BATCH / options.photos
+        print(f"{options.photos:,} photos, {seconds:.1f} s undisturbed", flush=True)
         kills, rounds, at = 0, 0, []
         while kills < options.kills:
             rounds += 1
@@ -96,7 +108,9 @@ def main() -> None:
                 if options.restless:
                     thread.start()
                 with running(where, photos) as process:
-                    time.sleep(dice.uniform(0, whole_seconds))
+                    if dice.random() < 0.9:  # else while it is still importing
+                        wait_for_lines(process, dice.randrange(1, MOST_BATCHES))
+                    time.sleep(dice.uniform(0, 2 * batch_seconds))
                     workers = descendants(process.pid)
                     ended = process.poll() is not None
                     process.kill()

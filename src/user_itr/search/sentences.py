@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import lancedb
 import numpy as np
 import pyarrow as pa
 
 from user_itr.errors import DataError, IndexStoreError
 from user_itr.search.encoder import Encoder
 from user_itr.search.manifest import Manifest
-from user_itr.search.table import store_errors, write_lock
+from user_itr.search.table import connect, store_errors, write_lock
 
 MAX_LENGTH = 2_000
 """Characters of a sentence; longer lines are no captions."""
@@ -82,8 +81,7 @@ class SentenceStore:
         embeddings = pa.FixedSizeListArray.from_arrays(pa.array(flat), self.manifest.dim)
         rows = pa.table({"text": pa.array(unique, pa.string()), "embedding": embeddings})
         with write_lock(self.path), store_errors(self.path, "written"):
-            database = lancedb.connect(self.path)
-            database.create_table(self.manifest.sentences, rows, mode="overwrite")
+            connect(self.path).create_table(self.manifest.sentences, rows, mode="overwrite")
         return len(unique)
 
     def describe(self, embedding: np.ndarray, k: int = 5) -> list[Sentence]:
@@ -110,7 +108,7 @@ class SentenceStore:
             return None
         with store_errors(self.path, "opened"):
             try:
-                return lancedb.connect(self.path).open_table(self.manifest.sentences)
+                return connect(self.path).open_table(self.manifest.sentences)
             except ValueError as error:
                 if "was not found" in str(error):  # the first writer was killed before its end
                     return None

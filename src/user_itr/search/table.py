@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -27,11 +28,26 @@ APPROXIMATE_FROM = 200_000
 PROBES = 40
 """Partitions of the approximate index that a search looks into."""
 
+INDEX_CACHE_BYTES = 512 << 20
+METADATA_CACHE_BYTES = 32 << 20
+"""What LanceDB may keep in memory; by default it keeps up to 7 GiB, of versions long gone too."""
+
 READ_AGAIN = 4
 """Times that a read is tried anew after the table has changed under it."""
 
 REFINE = 20
 """Candidates of the approximate index a result, which are then scored exactly."""
+
+
+@cache
+def _session() -> lancedb.Session:
+    """The caches that all tables of this process share."""
+    return lancedb.Session(INDEX_CACHE_BYTES, METADATA_CACHE_BYTES)
+
+
+def connect(path: Path) -> Any:
+    """LanceDB's connection to the tables of an index."""
+    return lancedb.connect(path, session=_session())
 
 
 @contextmanager
@@ -98,7 +114,7 @@ class PhotoTable:
             ]
         )
         with store_errors(path, "opened"):
-            database = lancedb.connect(path)
+            database = connect(path)
             self._table: Any  # LanceDB's own annotations miss methods that it has
             if create:
                 self._table = database.create_table(name, schema=self.schema, exist_ok=True)

@@ -242,8 +242,8 @@ class RunFolder:
     def _prune(self) -> None:
         """Keep the last checkpoint whole and the best one's model; remove everything else."""
         for name in (INDEX_FILE, SETTINGS_FILE):
-            for file in self.path.glob(f".{name}.*.partial"):
-                file.unlink(missing_ok=True)
+            for partial in self.path.glob(f".{name}.*.partial"):
+                partial.unlink(missing_ok=True)
         for folder in self.checkpoints.iterdir():
             if folder.name == self.index.last:
                 continue
