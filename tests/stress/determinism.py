@@ -8,13 +8,11 @@ Each run has a process of its own. Printed is how far its parameters are from th
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
+import forked
 import torch
 
 sys.path.append(str(Path(__file__).parents[1] / "training"))
@@ -25,7 +23,7 @@ from user_itr.training.state import read_state
 
 SETTINGS = (
     "model.embedding=256",
-    "model.text.gru_width=256",
+    "model.text.gru_width=128",
     "momentum.queue_length=512",
     "training.batch_size=64",
     "optimizer.rate=1e-3",
@@ -62,27 +60,22 @@ def last(run: Path) -> tuple[dict[str, torch.Tensor], float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--epochs", type=int, default=2)
-    parser.add_argument("--once", help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.once:
-        root, out, *rest = json.loads(options.once)
-        once(Path(root), Path(out), *rest, options.epochs)
-        return
-    print(f"{'precision':>10} {'text':>6} {'threads':>8} {'equal':>6} {'difference':>11} {'rsum':>7}")
+    print(
+        f"{'precision':>10} {'text':>5} {'threads':>8} {'equal':>6} {'difference':>11} {'rsum':>7}"
+    )
     with tempfile.TemporaryDirectory() as temporary:
         root = Path(temporary)
-        write_scan_set(root / "set", train=640, dev=200)
+        write_scan_set(root / "set", train=320, dev=60)
         write_bert(root / "bert", layers=2, width=128)
         first: dict[tuple[str, str], dict[str, torch.Tensor]] = {}
         for number, (precision, text, threads) in enumerate(RUNS):
             out = root / f"run-{number}"
-            request = json.dumps([str(root), str(out), precision, text, threads])
-            subprocess.run(
-                [sys.executable, __file__, "--epochs", str(options.epochs), "--once", request],
-                env={**os.environ, "OMP_NUM_THREADS": str(threads)},
-                stderr=subprocess.PIPE,
-                check=True,
+            process = forked.start(
+                once, root, out, precision, text, threads, options.epochs, cache=root / "cache"
             )
+            process.join()
+            assert process.exitcode == 0
             found, rsum = last(out)
             wanted = first.setdefault((precision, text), found)
             equal = all(torch.equal(found[name], wanted[name]) for name in wanted)
@@ -92,7 +85,7 @@ def main() -> None:
                 if wanted[name].is_floating_point()
             )
             print(
-                f"{precision:>10} {text:>6} {threads:8} {'yes' if equal else 'no':>6} "
+                f"{precision:>10} {text:>5} {threads:8} {'yes' if equal else 'no':>6} "
                 f"{farthest:11.1e} {rsum:7.2f}",
                 flush=True,
             )
