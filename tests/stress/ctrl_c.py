@@ -77,7 +77,7 @@ def main() -> None:
             codes: Counter[int] = Counter()
             for number in range(options.times):
                 where = root / f"{name}-{number}"
-                code, said = interrupt(words(where), dice.uniform(0.2, seconds))
+                code, said = interrupt(words(where), dice.uniform(0.2, 0.8 * seconds))
                 assert code in (0, 130, -signal.SIGINT), (code, said)
                 # Before the command begins, Python itself says where it was interrupted.
                 assert code == -signal.SIGINT or "Traceback" not in said, said
