@@ -1,10 +1,12 @@
-"""Files that are there whole or not at all."""
+"""Files that are there whole or not at all, and reading those that anybody may have written."""
 
 from __future__ import annotations
 
+import json
 import os
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 
 def replace_file(path: Path, content: bytes) -> None:
@@ -21,3 +23,36 @@ def replace_file(path: Path, content: bytes) -> None:
         with suppress(OSError):
             partial.unlink()
         raise
+
+
+def parse_json(text: str | bytes) -> Any:
+    """The value of a JSON text.
+
+    Raises:
+        ValueError: and nothing else: if it is no JSON, no UTF-8, or nested deeper than Python goes.
+    """
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+def map_array(file: Path) -> Any:
+    """Memory-map what NumPy saved; nothing in the file is executed, whatever it claims to be.
+
+    Returns:
+        An array that is read as it is used; something else for an archive of arrays.
+
+    Raises:
+        OSError: if the file cannot be read.
+        ValueError: and nothing else: if it is damaged, cut short, or holds Python objects.
+    """
+    import numpy as np
+
+    try:
+        return np.load(file, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError):
+        raise
+    except Exception as error:  # a header is Python text: parsing a broken one raises anything
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ValueError(f"no array as numpy.save writes it: {reason}") from None

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import typer
 
 from user_itr import __version__
+from user_itr.cli.printing import escape_what_cannot_be_encoded, sentence
 from user_itr.errors import UserItrError
 
 app = typer.Typer(
@@ -83,8 +84,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Args:
         arguments: words of the command line; those of the process by default.
     """
+    escape_what_cannot_be_encoded()
     try:
         app(args=None if arguments is None else list(arguments))
     except UserItrError as error:
-        typer.echo(f"user-itr: {error}", err=True)
+        typer.echo(f"user-itr: {sentence(error)}", err=True)
         sys.exit(error.exit_code)

@@ -102,6 +102,6 @@ def _row(grid: Grid, name: str, option: str) -> str:
 
 def _seeds(text: str) -> tuple[int, ...]:
     parts = [part.strip() for part in text.split(",")]
-    if not all(part.isdecimal() for part in parts):
+    if not all(part.isdecimal() and len(part) < 20 for part in parts):
         raise ConfigError(f"--seeds {text!r}: give whole numbers from 0 on with commas, like 0,1.")
     return tuple(dict.fromkeys(int(part) for part in parts))

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import typer
 
-from user_itr.cli.index import default_index, find_model, load_encoder, print_table, printable
+from user_itr.cli.index import default_index, find_model, load_encoder, print_table
+from user_itr.cli.printing import printable
 
 
 def sentences_command(
@@ -34,7 +35,7 @@ def sentences_command(
 def describe_command(
     photo: Path = typer.Argument(..., help="A photo, indexed or not."),
     index: Path | None = typer.Option(None, "--index", help="Folder of the index."),
-    top: int = typer.Option(5, "--top", "-k", min=1, help="Number of sentences."),
+    top: int = typer.Option(5, "--top", "-k", min=1, max=1_000, help="Number of sentences."),
     as_json: bool = typer.Option(False, "--json", help="Print JSON."),
     model: str | None = typer.Option(
         None, "--model", help="Where the index's checkpoint is now, if it moved."

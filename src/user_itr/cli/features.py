@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from user_itr.cli.printing import printable
+
 if TYPE_CHECKING:
     from user_itr.features.extraction import ExtractionReport
     from user_itr.features.store import FeatureStore
@@ -44,9 +46,13 @@ def extract(
         None, help="The set's image folder, where the set does not tell.", show_default=False
     ),
     split: str = typer.Option("all", help="The split to take."),
-    batch_size: int = typer.Option(32, min=1, help="Images a batch."),
+    batch_size: int = typer.Option(32, min=1, max=65_536, help="Images a batch."),
     workers: int = typer.Option(
-        min(4, os.cpu_count() or 1), min=1, help="Threads that decode images.", show_default=False
+        min(4, os.cpu_count() or 1),
+        min=1,
+        max=256,
+        help="Threads that decode images.",
+        show_default=False,
     ),
     overwrite: bool = typer.Option(
         False, "--overwrite", help="Replace a store that other settings made."
@@ -107,7 +113,7 @@ def extract(
 
 def _print_report(store: FeatureStore, report: ExtractionReport) -> None:
     for image in report.skipped:
-        typer.echo(f"skipped {image.image_id}: {image.reason}", err=True)
+        typer.echo(printable(f"skipped {image.image_id}: {image.reason}"), err=True)
     manifest = store.manifest
     resumed = f" ({report.resumed} of them earlier)" if report.resumed else ""
     vectors = "one vector" if manifest.regions == 1 else f"{manifest.regions} regions"
@@ -150,9 +156,9 @@ def info(
         ("created with", ", ".join(f"{k} {v}" for k, v in manifest.created_with.items())),
         ("format version", manifest.format_version),
     ):
-        typer.echo(f"{field:<17}{value}")
+        typer.echo(printable(f"{field:<17}{value}"))
     for image in manifest.skipped:
-        typer.echo(f"{'skipped':<17}{image.image_id}: {image.reason}")
+        typer.echo(printable(f"{'skipped':<17}{image.image_id}: {image.reason}"))
     for guide in guides:
         made = guide.manifest
         typer.echo(

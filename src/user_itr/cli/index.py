@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import io
 import os
-import unicodedata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
+from user_itr.cli.printing import printable
 from user_itr.errors import DataError, IndexStoreError
 from user_itr.pretrained import DEFAULT
 
@@ -34,8 +34,12 @@ def index_command(
         help=f"Checkpoint; by default {MODEL_VARIABLE}, or the model that ships. The index "
         "remembers it.",
     ),
-    batch_size: int = typer.Option(32, "--batch-size", min=1, help="Photos encoded at once."),
-    workers: int = typer.Option(2, "--workers", min=1, help="Processes that decode photos ahead."),
+    batch_size: int = typer.Option(
+        32, "--batch-size", min=1, max=65_536, help="Photos encoded at once."
+    ),
+    workers: int = typer.Option(
+        2, "--workers", min=1, max=256, help="Processes that decode photos ahead."
+    ),
     rebuild: bool = typer.Option(
         False,
         "--rebuild",
@@ -146,14 +150,6 @@ def load_encoder(checkpoint: str) -> Encoder:
     from user_itr.model.embedder import load
 
     return load(checkpoint)
-
-
-def printable(text: str | Path) -> str:
-    """Text that a terminal can show: control characters and undecodable bytes as escapes."""
-    escaped = str(text).encode("utf-8", "backslashreplace").decode("utf-8")
-    return "".join(
-        repr(c)[1:-1] if unicodedata.category(c) in ("Cc", "Zl", "Zp") else c for c in escaped
-    )
 
 
 def print_table(table: Table) -> None:

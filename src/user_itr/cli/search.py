@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from user_itr.cli.index import default_index, find_model, load_encoder, print_table, printable
+from user_itr.cli.index import default_index, find_model, load_encoder, print_table
+from user_itr.cli.printing import printable
 from user_itr.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 
 DAYS = ["%Y-%m-%d"]
 
+MOST = 1_000_000
+"""Results, and pages of them, that can be asked for."""
+
 
 def search_command(
     query: str | None = typer.Argument(
@@ -30,8 +34,10 @@ def search_command(
     index: Path | None = typer.Option(
         None, "--index", help="Folder of the index; by default the one in the user's data folder."
     ),
-    top: int = typer.Option(10, "--top", "-k", min=1, help="Number of results."),
-    page: int = typer.Option(1, "--page", min=1, help="Which --top results: 2 is the next ones."),
+    top: int = typer.Option(10, "--top", "-k", min=1, max=MOST, help="Number of results."),
+    page: int = typer.Option(
+        1, "--page", min=1, max=MOST, help="Which --top results: 2 is the next ones."
+    ),
     after: datetime | None = typer.Option(
         None, "--after", formats=DAYS, help="Taken on this day or later (EXIF, or the file's)."
     ),

@@ -20,7 +20,7 @@ from user_itr.errors import DataError
 from user_itr.evaluation.cross_modal import CrossModalRanks
 from user_itr.evaluation.ranks import BestRanks, TieRule
 from user_itr.evaluation.result import EvaluationResult
-from user_itr.files import replace_file
+from user_itr.files import parse_json, replace_file
 
 DOCUMENT_FORMAT = 2
 """Version of the JSON document; it grows when a field changes its meaning."""
@@ -195,7 +195,7 @@ def read_document(path: Path) -> StoredEvaluation:
             message names the file and the field.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = parse_json(path.read_text(encoding="utf-8"))
         version = content.get("format") if isinstance(content, dict) else None
         if version != DOCUMENT_FORMAT:
             raise DataError(
@@ -212,7 +212,7 @@ def read_document(path: Path) -> StoredEvaluation:
         raise DataError(
             f"{path}: field {place}: {first['msg'].lower()}; write the evaluation again."
         ) from None
-    except (ValueError, RecursionError) as error:
+    except (OverflowError, ValueError) as error:  # numbers that int64 has no room for
         raise DataError(f"{path}: is no evaluation ({error}); write it again.") from None
     return stored
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 import tempfile
 from dataclasses import dataclass, field
@@ -17,19 +18,20 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
-from torch import Tensor
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+from safetensors.torch import save_file
+from torch import Tensor, nn
 
 from user_itr.config.loading import validate_settings
 from user_itr.config.settings import Settings
-from user_itr.errors import CheckpointError, ConfigError, UserItrError
+from user_itr.errors import CheckpointError, ConfigError
 from user_itr.features.backbones.base import hash_files
 from user_itr.features.compact import Compactor
-from user_itr.model.building import BIGRU, rebuild_dual_encoder
+from user_itr.files import parse_json
+from user_itr.model.building import BIGRU, dual_encoder_size, rebuild_dual_encoder
 from user_itr.model.calibration import Calibration
 from user_itr.model.dual_encoder import DualEncoder
+from user_itr.model.tensors import read_tensors
 from user_itr.model.token_encoders import MINILM, TransformerTokens, load_transformer, weights_hash
 from user_itr.model.tokenizer import CaptionTokenizer
 from user_itr.pretrained import PREFIX, shipped_model
@@ -39,6 +41,8 @@ CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
 TOKENIZER_FILE = "tokenizer.json"
 PACKAGED_PREFIX = "model.text.tokens.base."
+PACKAGED_MOST = 50_000_000
+"""Numbers that the weights of an installed package may have: MiniLM has 22,713,216."""
 
 
 @dataclass
@@ -69,6 +73,17 @@ class TrainedModel:
     calibration: Calibration | None = None
 
 
+class _FeatureIdentity(BaseModel):
+    """What must be known of the features that a model takes; more may be there."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    backbone: str
+    weights_hash: str
+    regions: int = Field(gt=0, lt=2**31)
+    width: int = Field(gt=0, lt=2**31)
+
+
 class CheckpointConfig(BaseModel):
     """The contents of `config.json`."""
 
@@ -79,7 +94,7 @@ class CheckpointConfig(BaseModel):
     settings: dict[str, Any]
     transformer: dict[str, Any] | None
     packaged_weights: dict[str, str] | None
-    vocabulary: int
+    vocabulary: int = Field(gt=0, lt=2**31)
     features: dict[str, JsonValue]
     guide: dict[str, JsonValue] | None = None
     weights_sha256: str
@@ -177,9 +192,9 @@ def load_model(path: str | Path) -> TrainedModel:
             f"{weights}: does not match the hash in {CONFIG_FILE}; copy it again."
         )
     try:
-        tensors = load_file(weights)
-    except SafetensorError as error:
-        raise CheckpointError(f"{weights}: is no safetensors file ({error}).") from error
+        tensors = read_tensors(weights)
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{weights}: {error}; copy it again.") from None
     settings = _settings(config, folder)
     try:
         tokenizer = CaptionTokenizer.from_json(
@@ -188,6 +203,7 @@ def load_model(path: str | Path) -> TrainedModel:
     except Exception as error:  # the tokenizers package raises plain Exception
         raise CheckpointError(f"{vocabulary}: is no tokenizer ({error}); copy it again.") from error
     try:
+        _check_identities(config)
         compactor = _compactor(
             config.features, settings.features.grid, settings.features.width, tensors, "compactor."
         )
@@ -196,8 +212,10 @@ def load_model(path: str | Path) -> TrainedModel:
             guide_compactor = _compactor(
                 config.guide, None, settings.features.guide_width, tensors, "guide_compactor."
             )
+        _check_tokenizer(tokenizer, config)
+        _check_parts(tensors, compactor, guide_compactor)
         encoder = _encoder(config, settings, compactor, guide_compactor, tensors)
-    except (KeyError, RuntimeError, TypeError, ValueError, UserItrError) as error:
+    except Exception as error:  # transformers makes anything of a configuration it does not know
         reason = " ".join(str(error).split()).rstrip(".")
         raise CheckpointError(f"{folder}: cannot be put together ({reason}).") from error
     return TrainedModel(
@@ -224,8 +242,10 @@ def resolve_checkpoint(path: str | Path) -> Path:
     index = path / "run.json"
     if index.is_file():
         try:
-            best = json.loads(index.read_text("utf-8"))["best"]
-        except (ValueError, KeyError, TypeError):
+            best = parse_json(index.read_text("utf-8"))["best"]
+            if best is not None and not is_checkpoint_name(best):
+                raise ValueError(best)
+        except (OSError, ValueError, KeyError, TypeError):
             raise CheckpointError(f"{index}: is damaged; name a folder in checkpoints/.") from None
         if best is None:
             raise CheckpointError(f"{path}: the run has no evaluated checkpoint yet; train longer.")
@@ -237,9 +257,16 @@ def resolve_checkpoint(path: str | Path) -> Path:
     )
 
 
+def is_checkpoint_name(name: object) -> bool:
+    """Whether this may be the name of a folder in a run's `checkpoints`, and not a way out."""
+    return (
+        isinstance(name, str) and re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name) is not None
+    )
+
+
 def _read_config(file: Path) -> CheckpointConfig:
     try:
-        values = json.loads(file.read_text("utf-8"))
+        values = parse_json(file.read_text("utf-8"))
         found = values.get("format_version") if isinstance(values, dict) else None
         if isinstance(found, int) and found > FORMAT_VERSION:
             raise CheckpointError(
@@ -275,8 +302,37 @@ def _compactor(
         return None
     regions, width = int(str(identity["regions"])), int(str(identity["width"]))
     compactor = Compactor(regions, width, grid, components)
-    compactor.load_state_dict(_part(tensors, prefix))
+    _fill(compactor, _part(tensors, prefix))
     return compactor
+
+
+def _check_identities(config: CheckpointConfig) -> None:
+    for name, identity in (("features", config.features), ("guide", config.guide)):
+        if identity is None:
+            continue
+        try:
+            _FeatureIdentity.model_validate(identity)
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise ValueError(f"{name}.{first['loc'][0]}: {first['msg']}") from None
+
+
+def _check_tokenizer(tokenizer: CaptionTokenizer, config: CheckpointConfig) -> None:
+    rows = (config.transformer or {}).get("vocab_size", config.vocabulary)
+    if tokenizer.vocabulary_size != config.vocabulary or tokenizer.largest_id >= int(rows):
+        raise ValueError(
+            f"{TOKENIZER_FILE} has {tokenizer.vocabulary_size:,} tokens up to id "
+            f"{tokenizer.largest_id:,}, but {CONFIG_FILE} tells of {config.vocabulary:,}"
+        )
+
+
+def _check_parts(
+    tensors: dict[str, Tensor], compactor: Compactor | None, guide_compactor: Compactor | None
+) -> None:
+    parts = {"model": True, "compactor": compactor, "guide_compactor": guide_compactor}
+    for name in tensors:
+        if not parts.get(name.partition(".")[0]):
+            raise ValueError(f"{WEIGHTS_FILE} holds {name}, which is no part of this model")
 
 
 def _encoder(
@@ -288,18 +344,45 @@ def _encoder(
 ) -> DualEncoder:
     if config.transformer is None and settings.model.text.encoder != BIGRU:
         raise ValueError(f"no architecture of {settings.model.text.encoder!r} in {CONFIG_FILE}")
-    encoder = rebuild_dual_encoder(
-        settings.model,
-        compact_width(config.features, compactor),
-        config.vocabulary,
-        config.transformer,
-        None if config.guide is None else compact_width(config.guide, guide_compactor),
-    )
     state = _part(tensors, "model.")
+    region_width = compact_width(config.features, compactor)
+    guide_width = None if config.guide is None else compact_width(config.guide, guide_compactor)
+    sizes = (region_width, config.vocabulary, config.transformer, guide_width)
+    _check_size(dual_encoder_size(settings.model, *sizes), state, config.packaged_weights)
+    encoder = rebuild_dual_encoder(settings.model, *sizes)
     if config.packaged_weights is not None:
         state |= _packaged_state(encoder, config.packaged_weights, settings)
-    encoder.load_state_dict(state)
+    _fill(encoder, state)
     return encoder.eval()
+
+
+def _check_size(
+    asked: tuple[int, int] | None, state: dict[str, Tensor], packaged: dict[str, str] | None
+) -> None:
+    """Refuse a configuration that asks for far more memory than the weights that come with it."""
+    if asked is None:
+        return
+    ours, base = asked
+    stored = sum(tensor.numel() for tensor in state.values())
+    if packaged is not None and base <= PACKAGED_MOST:
+        base = 0  # its weights come from the package
+    if ours + base > stored:
+        raise ValueError(
+            f"{CONFIG_FILE} asks for {ours + base:,} numbers, {WEIGHTS_FILE} has {stored:,}"
+        )
+
+
+def _fill(module: nn.Module, state: dict[str, Tensor]) -> None:
+    """Load tensors, each of the module's and no other, and of its kind of number.
+
+    Raises:
+        ValueError, RuntimeError: if they do not fit.
+    """
+    for name, wanted in module.state_dict().items():
+        found = state.get(name)
+        if found is not None and found.is_floating_point() != wanted.is_floating_point():
+            raise ValueError(f"{name} holds {found.dtype}, not {wanted.dtype}")
+    module.load_state_dict(state)
 
 
 def compact_width(identity: dict[str, JsonValue], compactor: Compactor | None) -> int:

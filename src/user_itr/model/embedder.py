@@ -62,8 +62,9 @@ class Embedder:
             settings.model.text.encoder,
             f"{self.dim} wide",
         ]
-        if "rsum" in self.model.metrics:
-            parts.append(f"dev rsum {self.model.metrics['rsum']:.1f}")
+        rsum = self.model.metrics.get("rsum")
+        if isinstance(rsum, int | float):
+            parts.append(f"dev rsum {rsum:.1f}")
         return ", ".join(parts)
 
     @property

@@ -8,6 +8,7 @@ frozen, the boundary between them has no meaning of its own.
 from __future__ import annotations
 
 import logging
+import re
 from abc import abstractmethod
 from pathlib import Path
 from typing import Any, Literal
@@ -226,11 +227,22 @@ def load_transformer(name: str) -> nn.Module:
 
 
 def build_transformer(config: dict[str, Any]) -> nn.Module:
-    """Build the architecture of a stored transformers config, with random weights."""
+    """Build the architecture of a stored transformers config, with random weights.
+
+    What a config can name code by, in a repository or a kernel to be fetched, is left out.
+    """
     from transformers import AutoConfig, AutoModel
 
-    model: nn.Module = AutoModel.from_config(AutoConfig.for_model(**config))  # type: ignore[no-untyped-call]
+    plain = {key: value for key, value in config.items() if not _NAMES_CODE.search(key)}
+    built: Any = AutoConfig.for_model(**plain)
+    models: Any = AutoModel
+    model: nn.Module = models.from_config(built, trust_remote_code=False)
     return model
+
+
+_NAMES_CODE = re.compile(
+    r"^_|auto_map|implementation|remote_code|use_kernels|quantization_config|custom_pipelines"
+)
 
 
 def weights_hash(name: str) -> str | None:

@@ -69,6 +69,11 @@ class CaptionTokenizer:
         return int(self._tokenizer.get_vocab_size())
 
     @property
+    def largest_id(self) -> int:
+        """The largest token id; -1 without any token."""
+        return max(self._tokenizer.get_vocab().values(), default=-1)
+
+    @property
     def mask_id(self) -> int:
         """Id that stands for a hidden word: [MASK], <mask>, or the unknown token."""
         for token in ("[MASK]", "<mask>", "[UNK]", "<unk>"):

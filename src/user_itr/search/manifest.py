@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from user_itr.errors import IndexStoreError
+from user_itr.files import parse_json
 
 FORMAT_VERSION = 2
 MANIFEST = "index.json"
@@ -74,7 +75,7 @@ class Manifest:
         if name == PENDING:
             remedy = "delete the file and start the rebuild again"
         try:
-            content = json.loads(file.read_text(encoding="utf-8"))
+            content = parse_json(file.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise IndexStoreError(f"{file}: cannot be read ({error}); {remedy}.") from error
         if not isinstance(content, dict):
@@ -93,6 +94,8 @@ class Manifest:
         for field in fields(cls):
             kind = int if field.type == "int" else str
             value = content.get(field.name)
-            if not isinstance(value, kind) or (kind is int and (value is True or int(value) < 1)):
+            if not isinstance(value, kind) or (
+                kind is int and (value is True or not 1 <= int(value) < 2**31)
+            ):
                 raise IndexStoreError(f"{file}: {field.name} is {value!r}; {remedy}.")
         return cls(**{field.name: content[field.name] for field in fields(cls)})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -98,19 +99,29 @@ def hash_photo(path: Path) -> Contents | None:
 
 def _read(path: Path) -> tuple[bytes, Contents]:
     try:
-        with path.open("rb") as file:
+        with open(path, "rb", opener=_without_waiting) as file:
             status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise DataError(f"{path}: {_IRREGULAR}")
             if status.st_size > MAX_BYTES:
                 raise DataError(
                     f"{path}: {status.st_size:,} bytes is over the limit of {MAX_BYTES:,}; scale "
                     "the image down first."
                 )
-            content = file.read()
+            content = file.read(MAX_BYTES)
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}); check the file.") from error
     if not content:
         raise DataError(f"{path}: is empty; replace or remove the file.")
     return content, Contents(content_hash(content), len(content), status.st_mtime_ns)
+
+
+_IRREGULAR = "is no regular file; give an image file."
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    """Open a pipe without waiting for somebody to write into it."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def _facts(path: Path, content: bytes, decoded: Image.Image) -> tuple[int, int, datetime | None]:
@@ -148,7 +159,10 @@ def scan(folder: Path) -> tuple[dict[str, tuple[int, int]], list[Skipped]]:
         except OSError as error:
             skipped.append((path, f"cannot be read ({error.strerror}); check the file."))
         else:
-            files[os.fspath(path)] = (status.st_size, status.st_mtime_ns)
+            if stat.S_ISREG(status.st_mode):
+                files[os.fspath(path)] = (status.st_size, status.st_mtime_ns)
+            else:
+                skipped.append((path, _IRREGULAR))
     return files, skipped
 
 

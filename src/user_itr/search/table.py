@@ -99,6 +99,8 @@ class PhotoTable:
                 self._table = database.create_table(name, schema=self.schema, exist_ok=True)
             else:
                 self._table = database.open_table(name)
+            if self._table.schema.names != self.schema.names:
+                raise ValueError(f"table {name} is damaged, its columns are others")
 
     def __len__(self) -> int:
         with store_errors(self.path, "read"):

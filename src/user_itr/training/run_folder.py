@@ -17,7 +17,8 @@ from safetensors import SafetensorError
 from user_itr.config.loading import dump_settings, load_settings
 from user_itr.config.settings import Settings
 from user_itr.errors import CheckpointError, ConfigError
-from user_itr.model.checkpoint import TrainedModel, write_model
+from user_itr.files import parse_json
+from user_itr.model.checkpoint import TrainedModel, is_checkpoint_name, write_model
 from user_itr.training.state import TENSORS_FILE, VALUES_FILE, read_state, write_state
 
 FORMAT_VERSION = 1
@@ -89,7 +90,7 @@ class RunFolder:
         """
         file = self.path / INDEX_FILE
         try:
-            values = json.loads(file.read_text("utf-8"))
+            values = parse_json(file.read_text("utf-8"))
             found = values.get("format_version")
             if isinstance(found, int) and found > FORMAT_VERSION:
                 raise CheckpointError(
@@ -97,6 +98,7 @@ class RunFolder:
                     f"{FORMAT_VERSION}; upgrade user-itr."
                 )
             self.index = RunIndex(**values)
+            _check(self.index)
         except OSError as error:
             raise CheckpointError(
                 f"{self.path}: is no run ({INDEX_FILE}: {error.strerror}); check the path."
@@ -177,6 +179,15 @@ class RunFolder:
                     (folder / file).unlink(missing_ok=True)
             else:
                 shutil.rmtree(folder, ignore_errors=True)
+
+
+def _check(index: RunIndex) -> None:
+    """Raise a ValueError if a field is of another kind, or a name leads out of the run."""
+    for name in (index.last, index.best):
+        if name is not None and not is_checkpoint_name(name):
+            raise ValueError(f"{name!r} is no checkpoint's name")
+    if not isinstance(index.best_rsum, int | float):
+        raise ValueError(f"best_rsum is {index.best_rsum!r}")
 
 
 def _replace_text(file: Path, text: str) -> None:

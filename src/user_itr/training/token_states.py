@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from user_itr.files import map_array
 from user_itr.model.token_encoders import TokenEncoder
 from user_itr.model.tokenizer import TokenizedCaptions
 
@@ -41,7 +42,7 @@ def cached_token_states(
         (total, W) float16, laid out as `captions.ids`.
     """
     file = folder / f"{_key(tokens, captions)}.npy"
-    with suppress(OSError, ValueError, EOFError):  # missing or damaged
+    with suppress(OSError, ValueError):  # missing or damaged
         return _open(file)
     folder.mkdir(parents=True, exist_ok=True)
     handle, partial = tempfile.mkstemp(prefix=".states-", suffix=".npy", dir=folder)
@@ -56,7 +57,7 @@ def cached_token_states(
 
 
 def _open(file: Path) -> np.ndarray:
-    states: np.ndarray = np.load(file, mmap_mode="r", allow_pickle=False)
+    states: np.ndarray = map_array(file)
     return states
 
 
