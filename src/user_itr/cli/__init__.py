@@ -6,13 +6,14 @@ under half a second, so torch, lancedb and the like load inside the command that
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 
 import typer
 
 from user_itr import __version__
-from user_itr.cli.printing import escape_what_cannot_be_encoded, sentence
+from user_itr.cli.printing import escape_what_cannot_be_encoded, printable, sentence
 from user_itr.errors import UserItrError
 
 app = typer.Typer(
@@ -90,3 +91,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except UserItrError as error:
         typer.echo(f"user-itr: {sentence(error)}", err=True)
         sys.exit(error.exit_code)
+    except OSError as error:  # a full disk, a name that is too long
+        if not isinstance(error.filename, str | bytes):
+            raise
+        place = printable(os.fsdecode(error.filename))
+        typer.echo(
+            f"user-itr: {place}: {error.strerror}; check the path, its disk and its permissions.",
+            err=True,
+        )
+        sys.exit(UserItrError.exit_code)

@@ -14,7 +14,7 @@ import typer
 from user_itr.cli.index import default_index, find_model, load_encoder
 from user_itr.errors import ConfigError, MissingExtraError
 
-TOKEN_VARIABLE = "USER_ITR_TOKEN"
+TOKEN_VARIABLE = "USER_ITR_TOKEN"  # nosec B105 # its name, not the token
 
 
 def serve_command(

@@ -19,7 +19,7 @@ def parse_yaml(text: str) -> Any:
             object, is nested too deeply, or has more than `MAX_NODES` values, aliases unfolded.
     """
     try:
-        return yaml.load(text, _Loader)
+        return yaml.load(text, _Loader)  # nosec B506 # it is a SafeLoader
     except yaml.YAMLError as error:
         raise ValueError(" ".join(str(error).split())) from None
     except RecursionError:

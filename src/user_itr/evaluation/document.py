@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+import re
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from user_itr import __version__
 from user_itr.data.captions import CaptionedImages
@@ -157,6 +158,14 @@ class _Metrics(BaseModel):
     i2t: dict[str, float]
     ties: TieRule
 
+    @field_validator("i2t")
+    @classmethod
+    def _cutoffs(cls, values: dict[str, float]) -> dict[str, float]:
+        for name in values:
+            if name.startswith("R@") and not re.fullmatch("R@[1-9][0-9]{0,17}", name):
+                raise ValueError(f"{name[:30]} has no cut-off")
+        return values
+
 
 class StoredEvaluation(_Strict):
     """What a comparison needs of a written evaluation."""
@@ -229,6 +238,12 @@ def _check(path: Path, stored: StoredEvaluation) -> None:
                     f"{path}: field queries.{name}: a row is outside the {size} items; "
                     "write the evaluation again."
                 )
+        counts = np.stack([ranks.ahead, ranks.tied, ranks.companions])
+        if ranks.candidates < 1 or ((counts < 0) | (counts > ranks.candidates)).any():
+            raise DataError(
+                f"{path}: field queries.{name}: a count is outside the {ranks.candidates} "
+                "candidates; write the evaluation again."
+            )
     # Its own checks name what is wrong with captions and images.
     try:
         CaptionedImages(

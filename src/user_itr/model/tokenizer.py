@@ -114,7 +114,7 @@ class CaptionTokenizer:
 
         quiet_transformers()
         try:
-            tokenizer = AutoTokenizer.from_pretrained(pretrained_path(name))
+            tokenizer = AutoTokenizer.from_pretrained(pretrained_path(name))  # nosec B615 # tokens run nothing
             fast = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
         except (OSError, ValueError, AttributeError) as error:
             raise ConfigError(
@@ -133,7 +133,7 @@ class CaptionTokenizer:
         cls, captions: Sequence[str], max_tokens: int, min_count: int
     ) -> CaptionTokenizer:
         """A vocabulary of train captions' words: lower case, punctuation apart, ids by count."""
-        tokenizer = Tokenizer(models.WordLevel(unk_token="[UNK]"))
+        tokenizer = Tokenizer(models.WordLevel(unk_token="[UNK]"))  # nosec B106
         tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
         tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
         trainer = trainers.WordLevelTrainer(

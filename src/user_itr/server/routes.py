@@ -101,7 +101,11 @@ def photo_routes(search: PhotoSearch, pictures: Pictures) -> APIRouter:
         """Facts of a photo, and sentences that describe it."""
         return await search.details(id)
 
-    @router.get("/{id}/thumbnail", response_class=Response)
+    @router.get(
+        "/{id}/thumbnail",
+        response_class=Response,
+        responses={200: {"content": {"image/jpeg": {}}}},
+    )
     async def thumbnail(
         request: Request, id: Id, size: Literal["160", "320", "640"] = "320"
     ) -> Response:
