@@ -63,7 +63,6 @@ def fuzz(name: str, seconds: float) -> None:
     guided = importlib.util.find_spec("atheris") is not None
     if guided:
         import atheris
-        import torch  # noqa: F401 - not to be instrumented
 
         with atheris.instrument_imports(include=["user_itr"]):
             target, attempt, tokens = load(name)

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +32,16 @@ class Target:
     Args:
         name: of it.
         run: parses bytes, with a folder of its own at hand.
-        seeds: sound inputs, by which a mutation gets past the first checks.
+        make_seeds: gives sound inputs, by which a mutation gets past the first checks.
     """
 
     name: str
     run: Callable[[Path, bytes], object]
-    seeds: tuple[bytes, ...]
+    make_seeds: Callable[[], tuple[bytes, ...]]
+
+    @cached_property
+    def seeds(self) -> tuple[bytes, ...]:
+        return self.make_seeds()
 
 
 def attempt(target: Target, folder: Path, data: bytes) -> bool:
@@ -398,8 +403,6 @@ def _json(value: object) -> bytes:
 
 def all_targets() -> dict[str, Target]:
     """Every target by its name."""
-    from test_bad_stores import MANIFEST as STORE
-
     image = {"filename": "a.png", "split": "train", "sentences": [{"raw": "a", "sentid": 1}]}
     notes = [{"id": 1, "image_id": 3, "caption": "a dog"}]
     coco = {"images": [{"id": 3, "file_name": "a.png"}], "annotations": notes}
@@ -408,36 +411,41 @@ def all_targets() -> dict[str, Target]:
     grid = {"description": "x", "base": "flickr8k", "seeds": [0], "reference": "a"}
     rows = {"a": {"label": "A", "set": {"training": {"epochs": 2}}}, "b": {"label": "B"}}
     index = {"fingerprint": "f", "description": "d", "dim": 8, "model": "m", "generation": 1}
-    documents = (_document_seed(),)
     targets = [
-        Target("csv", _captions("captions.csv", "captions"), (b'image,caption,split\na.png,"a, dog",train\n',)),
-        Target("jsonl", _captions("captions.jsonl", "captions"), (b'{"image": "a.png", "caption": ["a", "b"], "split": "dev"}\n',)),
-        Target("flickr8k", _flickr8k, (b"a.png#0\ta dog\r\na.png#1\tit runs\n",)),
-        Target("karpathy", _captions("dataset_x.json", "karpathy"), (_json({"images": [image], "dataset": "x"}),)),
-        Target("coco", _captions("captions_train2014.json", "coco"), (_json(coco),)),
-        Target("scan", _scan, (_npy(features), _npy(features.astype(np.float16)))),
-        Target("cxc", _cxc, (b"caption,image,agg_score\nx:7,x_3.jpg,4.5\n",)),
-        Target("query", _query, (b'"beach" - "people"', b"two dogs -snow", b'"a bike" + "sunset" x')),
-        Target("filters", _filters, (b"2021-01-01\n2022-01-01\n/photos\n1\n2\n3\n4", b"0001-01-01\n9999-12-31\n~x\n")),
-        Target("yaml", _yaml, (b"training: {epochs: 3, seed: &s 1}\nmodel:\n  embedding: 64\n", b"a: &a [*a]")),
-        Target("set", _override, (b"training.epochs=3", b"optimizer.decay_epochs=[1, 2]", b"data.path=/x")),
-        Target("grid", _grid, (_json({**grid, "rows": rows}),)),
-        Target("index", _manifest, (_json({**index, "format_version": 2}),)),
-        Target("store", _store, (_json(STORE) + _npy(np.zeros((2, 3, 4), np.float16)),)),
-        Target("document", _document, documents),
-        Target("scores", _scores, (_npy(features[0]), _npy(features[0].astype(np.float64)))),
-        Target("run", _run, (b'{"last": "epoch-1-batch-0", "best": "epoch-1-batch-0", "best_rsum": 1.5}',)),
-        Target("state", _state, (_json({"format_version": 1, "state": state}),)),
-        Target("measurement", _measurement, (_npz(),)),
-        Target("sentences", _sentences, (b"\xef\xbb\xbfa dog\r\na cat\n",)),
-        Target("image", _image, _jpegs()),
-        Target("config", Checkpoint("config.json"), (tiny_checkpoint()["config.json"],)),
-        Target("weights", Checkpoint("model.safetensors"), (tiny_checkpoint()["model.safetensors"],)),
-        Target("hash", Checkpoint("model.safetensors", hashed=False), (tiny_checkpoint()["model.safetensors"],)),
-        Target("tokenizer", Checkpoint("tokenizer.json"), (tiny_checkpoint()["tokenizer.json"],)),
-        Target("published", _published, _pickles()),
+        Target("csv", _captions("captions.csv", "captions"), lambda: (b'image,caption,split\na.png,"a, dog",train\n',)),
+        Target("jsonl", _captions("captions.jsonl", "captions"), lambda: (b'{"image": "a.png", "caption": ["a", "b"], "split": "dev"}\n',)),
+        Target("flickr8k", _flickr8k, lambda: (b"a.png#0\ta dog\r\na.png#1\tit runs\n",)),
+        Target("karpathy", _captions("dataset_x.json", "karpathy"), lambda: (_json({"images": [image], "dataset": "x"}),)),
+        Target("coco", _captions("captions_train2014.json", "coco"), lambda: (_json(coco),)),
+        Target("scan", _scan, lambda: (_npy(features), _npy(features.astype(np.float16)))),
+        Target("cxc", _cxc, lambda: (b"caption,image,agg_score\nx:7,x_3.jpg,4.5\n",)),
+        Target("query", _query, lambda: (b'"beach" - "people"', b"two dogs -snow", b'"a bike" + "sunset" x')),
+        Target("filters", _filters, lambda: (b"2021-01-01\n2022-01-01\n/photos\n1\n2\n3\n4", b"0001-01-01\n9999-12-31\n~x\n")),
+        Target("yaml", _yaml, lambda: (b"training: {epochs: 3, seed: &s 1}\nmodel:\n  embedding: 64\n", b"a: &a [*a]")),
+        Target("set", _override, lambda: (b"training.epochs=3", b"optimizer.decay_epochs=[1, 2]", b"data.path=/x")),
+        Target("grid", _grid, lambda: (_json({**grid, "rows": rows}),)),
+        Target("index", _manifest, lambda: (_json({**index, "format_version": 2}),)),
+        Target("store", _store, lambda: (_json(_store_manifest()) + _npy(np.zeros((2, 3, 4), np.float16)),)),
+        Target("document", _document, lambda: (_document_seed(),)),
+        Target("scores", _scores, lambda: (_npy(features[0]), _npy(features[0].astype(np.float64)))),
+        Target("run", _run, lambda: (b'{"last": "epoch-1-batch-0", "best": "epoch-1-batch-0", "best_rsum": 1.5}',)),
+        Target("state", _state, lambda: (_json({"format_version": 1, "state": state}),)),
+        Target("measurement", _measurement, lambda: (_npz(),)),
+        Target("sentences", _sentences, lambda: (b"\xef\xbb\xbfa dog\r\na cat\n",)),
+        Target("image", _image, lambda: _jpegs()),
+        Target("config", Checkpoint("config.json"), lambda: (tiny_checkpoint()["config.json"],)),
+        Target("weights", Checkpoint("model.safetensors"), lambda: (tiny_checkpoint()["model.safetensors"],)),
+        Target("hash", Checkpoint("model.safetensors", hashed=False), lambda: (tiny_checkpoint()["model.safetensors"],)),
+        Target("tokenizer", Checkpoint("tokenizer.json"), lambda: (tiny_checkpoint()["tokenizer.json"],)),
+        Target("published", _published, lambda: _pickles()),
     ]  # fmt: skip
     return {target.name: target for target in targets}
+
+
+def _store_manifest() -> dict[str, Any]:
+    from test_bad_stores import MANIFEST
+
+    return MANIFEST
 
 
 def _document_seed() -> bytes:

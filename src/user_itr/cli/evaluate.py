@@ -53,7 +53,6 @@ def evaluate_command(
     resamples: int = typer.Option(
         2000,
         "--resamples",
-        min=0,
         max=1_000_000,
         help="Draws behind the 95 % intervals; 0 for no intervals.",
     ),

@@ -93,7 +93,7 @@ def _parse_value(override: str, text: str) -> Any:
     try:
         return parse_yaml(text)
     except ValueError as error:
-        raise ConfigError(f"--set {override!r}: the value is not valid YAML ({error}).") from None
+        raise ConfigError(f"--set {override!r}: the value is not valid YAML.") from error
 
 
 def _set(values: dict[str, Any], key: str, value: Any) -> None:

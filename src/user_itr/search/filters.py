@@ -65,14 +65,14 @@ class Filters:
         if self.folder is not None:
             prefix = os.path.join(_resolved(self.folder), "")  # noqa: PTH118
             parts.append(f"starts_with(path, {quoted(prefix)})")
-        for column, operator, value in (
-            ("width", ">=", self.min_width),
-            ("height", ">=", self.min_height),
-            ("size", ">=", self.min_bytes),
-            ("size", "<=", self.max_bytes),
+        for column, operator, value, most in (
+            ("width", ">=", self.min_width, 2**31 - 1),
+            ("height", ">=", self.min_height, 2**31 - 1),
+            ("size", ">=", self.min_bytes, _LAST),
+            ("size", "<=", self.max_bytes, _LAST),
         ):
             if value is not None:
-                parts.append(f"{column} {operator} {value:d}")
+                parts.append(f"{column} {operator} {min(value, most):d}")
         return " AND ".join(parts) or None
 
 
