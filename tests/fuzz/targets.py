@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from seeds import document_seed, jpegs, json_of, npy, npz, pickles, store_manifest
 
 TESTS = Path(__file__).parents[1]
 sys.path += [str(TESTS / name) for name in ("training", "conversion", "bad_input")]
@@ -342,65 +343,6 @@ def _published(folder: Path, data: bytes) -> object:
     return found
 
 
-def _pickles() -> tuple[bytes, ...]:
-    """A checkpoint in both formats, and two that would run something."""
-    import os
-    import subprocess
-    from argparse import Namespace
-
-    import torch
-
-    class Evil:
-        def __init__(self, *call: Any) -> None:
-            self.call = call
-
-        def __reduce__(self) -> Any:
-            return self.call
-
-    def saved(zipped: bool, **more: Any) -> bytes:
-        states = [{"fc.weight": torch.ones(2, 3)}, {"linear.bias": torch.zeros(2)}]
-        content = {"epoch": 3, "model": states, "best_rsum": np.float64(1.5), "Eiters": 9}
-        stream = io.BytesIO()
-        content |= {"opt": Namespace(no_imgnorm=False), **more}
-        torch.save(content, stream, _use_new_zipfile_serialization=zipped)
-        return stream.getvalue()
-
-    evil = Evil(os.system, ("touch /tmp/user-itr-was-here",)), Evil(subprocess.Popen, (["true"],))
-    return (
-        saved(True),
-        saved(False),
-        saved(True, opt=evil[0]),
-        saved(False, opt=evil[1]),
-    )
-
-
-def _npy(array: np.ndarray) -> bytes:
-    stream = io.BytesIO()
-    np.save(stream, array)
-    return stream.getvalue()
-
-
-def _npz() -> bytes:
-    from test_bad_stores import measured
-
-    return measured()
-
-
-def _jpegs() -> tuple[bytes, ...]:
-    from PIL import Image
-
-    found = []
-    for format in ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "AVIF"):
-        stream = io.BytesIO()
-        Image.new("P" if format == "GIF" else "RGB", (9, 7)).save(stream, format)
-        found.append(stream.getvalue())
-    return tuple(found)
-
-
-def _json(value: object) -> bytes:
-    return json.dumps(value).encode()
-
-
 def all_targets() -> dict[str, Target]:
     """Every target by its name."""
     image = {"filename": "a.png", "split": "train", "sentences": [{"raw": "a", "sentid": 1}]}
@@ -415,52 +357,28 @@ def all_targets() -> dict[str, Target]:
         Target("csv", _captions("captions.csv", "captions"), lambda: (b'image,caption,split\na.png,"a, dog",train\n',)),
         Target("jsonl", _captions("captions.jsonl", "captions"), lambda: (b'{"image": "a.png", "caption": ["a", "b"], "split": "dev"}\n',)),
         Target("flickr8k", _flickr8k, lambda: (b"a.png#0\ta dog\r\na.png#1\tit runs\n",)),
-        Target("karpathy", _captions("dataset_x.json", "karpathy"), lambda: (_json({"images": [image], "dataset": "x"}),)),
-        Target("coco", _captions("captions_train2014.json", "coco"), lambda: (_json(coco),)),
-        Target("scan", _scan, lambda: (_npy(features), _npy(features.astype(np.float16)))),
+        Target("karpathy", _captions("dataset_x.json", "karpathy"), lambda: (json_of({"images": [image], "dataset": "x"}),)),
+        Target("coco", _captions("captions_train2014.json", "coco"), lambda: (json_of(coco),)),
+        Target("scan", _scan, lambda: (npy(features), npy(features.astype(np.float16)))),
         Target("cxc", _cxc, lambda: (b"caption,image,agg_score\nx:7,x_3.jpg,4.5\n",)),
         Target("query", _query, lambda: (b'"beach" - "people"', b"two dogs -snow", b'"a bike" + "sunset" x')),
         Target("filters", _filters, lambda: (b"2021-01-01\n2022-01-01\n/photos\n1\n2\n3\n4", b"0001-01-01\n9999-12-31\n~x\n")),
         Target("yaml", _yaml, lambda: (b"training: {epochs: 3, seed: &s 1}\nmodel:\n  embedding: 64\n", b"a: &a [*a]")),
         Target("set", _override, lambda: (b"training.epochs=3", b"optimizer.decay_epochs=[1, 2]", b"data.path=/x")),
-        Target("grid", _grid, lambda: (_json({**grid, "rows": rows}),)),
-        Target("index", _manifest, lambda: (_json({**index, "format_version": 2}),)),
-        Target("store", _store, lambda: (_json(_store_manifest()) + _npy(np.zeros((2, 3, 4), np.float16)),)),
-        Target("document", _document, lambda: (_document_seed(),)),
-        Target("scores", _scores, lambda: (_npy(features[0]), _npy(features[0].astype(np.float64)))),
+        Target("grid", _grid, lambda: (json_of({**grid, "rows": rows}),)),
+        Target("index", _manifest, lambda: (json_of({**index, "format_version": 2}),)),
+        Target("store", _store, lambda: (json_of(store_manifest()) + npy(np.zeros((2, 3, 4), np.float16)),)),
+        Target("document", _document, lambda: (document_seed(),)),
+        Target("scores", _scores, lambda: (npy(features[0]), npy(features[0].astype(np.float64)))),
         Target("run", _run, lambda: (b'{"last": "epoch-1-batch-0", "best": "epoch-1-batch-0", "best_rsum": 1.5}',)),
-        Target("state", _state, lambda: (_json({"format_version": 1, "state": state}),)),
-        Target("measurement", _measurement, lambda: (_npz(),)),
+        Target("state", _state, lambda: (json_of({"format_version": 1, "state": state}),)),
+        Target("measurement", _measurement, lambda: (npz(),)),
         Target("sentences", _sentences, lambda: (b"\xef\xbb\xbfa dog\r\na cat\n",)),
-        Target("image", _image, lambda: _jpegs()),
+        Target("image", _image, lambda: jpegs()),
         Target("config", Checkpoint("config.json"), lambda: (tiny_checkpoint()["config.json"],)),
         Target("weights", Checkpoint("model.safetensors"), lambda: (tiny_checkpoint()["model.safetensors"],)),
         Target("hash", Checkpoint("model.safetensors", hashed=False), lambda: (tiny_checkpoint()["model.safetensors"],)),
         Target("tokenizer", Checkpoint("tokenizer.json"), lambda: (tiny_checkpoint()["tokenizer.json"],)),
-        Target("published", _published, lambda: _pickles()),
+        Target("published", _published, lambda: pickles()),
     ]  # fmt: skip
     return {target.name: target for target in targets}
-
-
-def _store_manifest() -> dict[str, Any]:
-    from test_bad_stores import MANIFEST
-
-    return MANIFEST
-
-
-def _document_seed() -> bytes:
-    queries = {"queries": [0, 1], "positive": [0, 1], "ahead": [0, 1], "tied": [0, 0]}
-    side = {**queries, "companions": [0, 0], "candidates": 2}
-    return _json(
-        {
-            "format": 2,
-            "dataset": "x",
-            "split": "test",
-            "split_key": "k",
-            "models": [{"name": "m", "kind": "similarity", "sha256": "0"}],
-            "fusion": None,
-            "metrics": {"i2t": {"R@1": 50.0, "R@5": 100.0}, "ties": "pessimistic"},
-            "queries": {"i2t": side, "t2i": side},
-            "items": {"images": ["a", "b"], "captions": ["c", "d"], "caption_image": [0, 1]},
-        }
-    )

@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from user_itr.config.loading import validate_settings
 from user_itr.config.settings import Settings
@@ -30,6 +30,13 @@ from user_itr.features.compact import Compactor
 from user_itr.files import parse_json
 from user_itr.model.building import BIGRU, dual_encoder_size, rebuild_dual_encoder
 from user_itr.model.calibration import Calibration
+from user_itr.model.checkpoint_checks import (
+    check_identity,
+    check_parts,
+    check_size,
+    check_tokenizer,
+    fill,
+)
 from user_itr.model.dual_encoder import DualEncoder
 from user_itr.model.tensors import read_tensors
 from user_itr.model.token_encoders import MINILM, TransformerTokens, load_transformer, weights_hash
@@ -41,10 +48,6 @@ CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
 TOKENIZER_FILE = "tokenizer.json"
 PACKAGED_PREFIX = "model.text.tokens.base."
-PACKAGED_MOST = 50_000_000
-"""Numbers that the weights of an installed package may have: MiniLM has 22,713,216."""
-SLACK = 1_000_000
-"""Numbers that a configuration may ask for whatever the weights have."""
 
 
 @dataclass
@@ -73,17 +76,6 @@ class TrainedModel:
     metrics: dict[str, JsonValue] = field(default_factory=dict)
     fingerprint: str = ""
     calibration: Calibration | None = None
-
-
-class _FeatureIdentity(BaseModel):
-    """What must be known of the features that a model takes; more may be there."""
-
-    model_config = ConfigDict(extra="allow", frozen=True)
-
-    backbone: str
-    weights_hash: str
-    regions: int = Field(gt=0, lt=2**31)
-    width: int = Field(gt=0, lt=2**31)
 
 
 class CheckpointConfig(BaseModel):
@@ -205,7 +197,8 @@ def load_model(path: str | Path) -> TrainedModel:
     except Exception as error:  # the tokenizers package raises plain Exception
         raise CheckpointError(f"{vocabulary}: is no tokenizer ({error}); copy it again.") from error
     try:
-        _check_identities(config)
+        check_identity("features", config.features)
+        check_identity("guide", config.guide)
         compactor = _compactor(
             config.features, settings.features.grid, settings.features.width, tensors, "compactor."
         )
@@ -214,9 +207,10 @@ def load_model(path: str | Path) -> TrainedModel:
             guide_compactor = _compactor(
                 config.guide, None, settings.features.guide_width, tensors, "guide_compactor."
             )
-        _check_parts(tensors, compactor, guide_compactor)
+        check_parts(tensors, compactor, guide_compactor)
         encoder = _encoder(config, settings, compactor, guide_compactor, tensors)
-        _check_tokenizer(tokenizer, config)
+        rows = (config.transformer or {}).get("vocab_size", config.vocabulary)
+        check_tokenizer(tokenizer, config.vocabulary, int(rows))
     except Exception as error:  # transformers makes anything of a configuration it does not know
         reason = " ".join(str(error).split()).rstrip(".")
         raise CheckpointError(f"{folder}: cannot be put together ({reason}).") from error
@@ -303,38 +297,13 @@ def _compactor(
     if grid is None and components is None:
         return None
     regions, width = int(str(identity["regions"])), int(str(identity["width"]))
+    state = _part(tensors, prefix)
+    mean = state.get("mean")
+    if components is not None and (mean is None or mean.shape != (width,)):
+        raise ValueError(f"{prefix}mean has not the width {width} of the features")
     compactor = Compactor(regions, width, grid, components)
-    _fill(compactor, _part(tensors, prefix))
+    fill(compactor, state)
     return compactor
-
-
-def _check_identities(config: CheckpointConfig) -> None:
-    for name, identity in (("features", config.features), ("guide", config.guide)):
-        if identity is None:
-            continue
-        try:
-            _FeatureIdentity.model_validate(identity)
-        except ValidationError as error:
-            first = error.errors()[0]
-            raise ValueError(f"{name}.{first['loc'][0]}: {first['msg']}") from None
-
-
-def _check_tokenizer(tokenizer: CaptionTokenizer, config: CheckpointConfig) -> None:
-    rows = (config.transformer or {}).get("vocab_size", config.vocabulary)
-    if tokenizer.vocabulary_size != config.vocabulary or tokenizer.largest_id >= int(rows):
-        raise ValueError(
-            f"{TOKENIZER_FILE} has {tokenizer.vocabulary_size:,} tokens up to id "
-            f"{tokenizer.largest_id:,}, but {CONFIG_FILE} tells of {config.vocabulary:,}"
-        )
-
-
-def _check_parts(
-    tensors: dict[str, Tensor], compactor: Compactor | None, guide_compactor: Compactor | None
-) -> None:
-    parts = {"model": True, "compactor": compactor, "guide_compactor": guide_compactor}
-    for name in tensors:
-        if not parts.get(name.partition(".")[0]):
-            raise ValueError(f"{WEIGHTS_FILE} holds {name}, which is no part of this model")
 
 
 def _encoder(
@@ -350,41 +319,13 @@ def _encoder(
     region_width = compact_width(config.features, compactor)
     guide_width = None if config.guide is None else compact_width(config.guide, guide_compactor)
     sizes = (region_width, config.vocabulary, config.transformer, guide_width)
-    _check_size(dual_encoder_size(settings.model, *sizes), state, config.packaged_weights)
+    asked = dual_encoder_size(settings.model, *sizes)
+    check_size(asked, state, packaged=config.packaged_weights is not None)
     encoder = rebuild_dual_encoder(settings.model, *sizes)
     if config.packaged_weights is not None:
         state |= _packaged_state(encoder, config.packaged_weights, settings)
-    _fill(encoder, state)
+    fill(encoder, state)
     return encoder.eval()
-
-
-def _check_size(
-    asked: tuple[int, int] | None, state: dict[str, Tensor], packaged: dict[str, str] | None
-) -> None:
-    """Refuse a configuration that asks for far more memory than the weights that come with it."""
-    if asked is None:
-        return
-    ours, base = asked
-    stored = sum(tensor.numel() for tensor in state.values())
-    if packaged is not None and base <= PACKAGED_MOST:
-        base = 0  # its weights come from the package
-    if ours + base > 2 * stored + SLACK:  # what is less wrong is named tensor by tensor
-        raise ValueError(
-            f"{CONFIG_FILE} asks for {ours + base:,} numbers, {WEIGHTS_FILE} has {stored:,}"
-        )
-
-
-def _fill(module: nn.Module, state: dict[str, Tensor]) -> None:
-    """Load tensors, each of the module's and no other, and of its kind of number.
-
-    Raises:
-        ValueError, RuntimeError: if they do not fit.
-    """
-    for name, wanted in module.state_dict().items():
-        found = state.get(name)
-        if found is not None and found.is_floating_point() != wanted.is_floating_point():
-            raise ValueError(f"{name} holds {found.dtype}, not {wanted.dtype}")
-    module.load_state_dict(state)
 
 
 def compact_width(identity: dict[str, JsonValue], compactor: Compactor | None) -> int:
@@ -396,6 +337,8 @@ def _packaged_state(
     encoder: DualEncoder, packaged: dict[str, str], settings: Settings
 ) -> dict[str, Tensor]:
     name = packaged["encoder"]
+    if name != MINILM:
+        raise ValueError(f"no package has weights of {name!r}")
     if weights_hash(name) != packaged["sha256"]:
         raise ValueError(
             f"it was trained with other weights of {name!r} than those of the installed package "
