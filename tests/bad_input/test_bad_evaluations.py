@@ -82,7 +82,7 @@ SCORED = [
     scored("no folds", "folds", npy(SCORES), npy(OWNERS), "--folds", "0"),
     scored("negative folds", "folds", npy(SCORES), npy(OWNERS), "--folds", "-2"),
     scored("many folds", "folds", npy(SCORES), npy(OWNERS), "--folds", "1000000000"),
-    scored("negative resamples", "--resamples", npy(SCORES), npy(OWNERS), "--resamples", "-1"),
+    scored("negative resamples", "resamples is -1", npy(SCORES), npy(OWNERS), "--resamples", "-1"),
     scored("10^12 resamples", "--resamples", npy(SCORES), npy(OWNERS), "--resamples", "1000000000000"),
     scored("CxC without ids", "have no MSCOCO ids", npy(SCORES), npy(OWNERS), "--cxc", "{}"),
     scored("PMRP without ids", "have no MSCOCO ids", npy(SCORES), npy(OWNERS), "--pmrp", "{}/s.npy"),

@@ -167,7 +167,7 @@ CALLS = [
     upload("a bad limit", png(), 422, "limit: ", limit="many"),
     upload("long words", png(), 422, "q: ", q="a" * 2_001),
     form("no boundary", b"--x--", 400, "multipart/form-data"),
-    form("an open part", b"--x\r\nContent-Disposition: form-data; name=", 400),
+    form("an open part", b"--x\r\nContent-Disposition: form-data; name=", 422),
     form("a part without a name", b"--x\r\n\r\nred\r\n--x--\r\n", 400),
     form("text for a photo", part("photo", b"red") + b"--x--\r\n", 422),
     form("5,000 parts", part("q", b"red") * 5_000 + b"--x--\r\n", 400),

@@ -300,7 +300,8 @@ def _compactor(
     state = _part(tensors, prefix)
     mean = state.get("mean")
     if components is not None and (mean is None or mean.shape != (width,)):
-        raise ValueError(f"{prefix}mean has not the width {width} of the features")
+        found = None if mean is None else tuple(mean.shape)
+        raise ValueError(f"size mismatch for {prefix}mean: {found}, features {width} wide")
     compactor = Compactor(regions, width, grid, components)
     fill(compactor, state)
     return compactor

@@ -28,6 +28,9 @@ from user_itr.server.pictures import GoneError, Pictures
 from user_itr.server.routes import photo_routes, search_routes, state_routes
 from user_itr.server.searching import NotThereError, PhotoSearch
 
+SOURCES = (("query",), ("body",), ("path",))
+"""Where a field is from, which the place of an error begins with."""
+
 STATIC = Path(__file__).parent / "static"
 
 
@@ -117,5 +120,6 @@ async def _http_error(_: Request, error: Exception) -> JSONResponse:
 async def _invalid(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
-    field = ".".join(str(part) for part in first["loc"] if part not in ("query", "body", "path"))
+    place = first["loc"][1:] if first["loc"][:1] in SOURCES else first["loc"]
+    field = ".".join(str(part) for part in place)
     return JSONResponse({"error": f"{field or 'the request'}: {first['msg']}."}, 422)
