@@ -10,7 +10,7 @@ import torch
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
 from torch import Tensor
 
-from user_itr.errors import ConfigError
+from user_itr.errors import CheckpointError, ConfigError
 from user_itr.model.token_encoders import pretrained_path, quiet_transformers
 
 
@@ -83,8 +83,19 @@ class CaptionTokenizer:
         return 0
 
     def __call__(self, captions: Sequence[str]) -> TokenizedCaptions:
-        """Tokenize M captions."""
-        encodings = self._tokenizer.encode_batch(list(captions))
+        """Tokenize M captions.
+
+        Raises:
+            CheckpointError: if the tokenizer came from a damaged file, and fails at it.
+        """
+        try:
+            encodings = self._tokenizer.encode_batch(list(captions))
+        except BaseException as error:  # a panic in the package's Rust code is no Exception
+            if type(error).__name__ != "PanicException":
+                raise
+            raise CheckpointError(
+                f"the tokenizer is damaged ({error}); copy the checkpoint again."
+            ) from None
         lengths = [len(encoding.ids) for encoding in encodings]
         return TokenizedCaptions(
             ids=np.array([i for e in encodings for i in e.ids], dtype=np.int64),
@@ -100,8 +111,14 @@ class CaptionTokenizer:
 
     @classmethod
     def from_json(cls, text: str, max_tokens: int) -> CaptionTokenizer:
-        """Rebuild a stored tokenizer."""
-        return cls(Tokenizer.from_str(text), max_tokens)
+        """Rebuild a stored tokenizer.
+
+        Raises:
+            Exception: of any kind, if the text is no tokenizer, or one that fails.
+        """
+        rebuilt = cls(Tokenizer.from_str(text), max_tokens)
+        rebuilt(["a dog", ""])
+        return rebuilt
 
     @classmethod
     def pretrained(cls, name: str, max_tokens: int) -> CaptionTokenizer:
