@@ -153,6 +153,7 @@ def test_rebuild_with_another_model(
     assert sorted(p.name for p in index.path.iterdir() if p.name != "index.lock") == [
         "index.json",
         "photos-2.lance",
+        "photos-2.neighbours",
     ]
 
 

@@ -223,8 +223,8 @@ class ImageIndex:
     ) -> list[Hit]:
         """The k photos nearest to a query, best first, by cosine.
 
-        All photos are compared, unless there are so many (`table.APPROXIMATE_FROM`) that an
-        approximate index of neighbours pays.
+        All photos are compared, unless there are so many (`neighbours.search.APPROXIMATE_FROM`)
+        that a graph of neighbours pays; it misses a few, and scores are exact in any case.
 
         Args:
             embedding: (D,) float; its length does not matter.

@@ -14,19 +14,14 @@ import lancedb
 import numpy as np
 import pyarrow as pa
 from lancedb.expr import col
-from lancedb.index import IvfPq
 
 from user_itr.errors import IndexStoreError
+from user_itr.search.neighbours.rows import Rows
+from user_itr.search.neighbours.search import Neighbours
 
 LOCK = "index.lock"
-APPROXIMATE_FROM = 200_000
-"""Rows from which on an approximate index answers; docs/results.md has the measurement."""
-
-PROBES = 40
-"""Partitions of the approximate index that a search looks into."""
-
-REFINE = 20
-"""Candidates of the approximate index a result, which are then scored exactly."""
+DERIVED = ".neighbours"
+"""Ending of the folder of the files that are derived from a table."""
 
 
 @contextmanager
@@ -71,12 +66,15 @@ class PhotoTable:
         name: of the table.
         dim: width D of the embeddings.
         create: make an empty table where there is none.
+        derived: folder of the files that searches are fast by; beside the table by default.
 
     Raises:
         IndexStoreError: here and in every method, if LanceDB cannot read or write.
     """
 
-    def __init__(self, path: Path, name: str, dim: int, *, create: bool) -> None:
+    def __init__(
+        self, path: Path, name: str, dim: int, *, create: bool, derived: Path | None = None
+    ) -> None:
         self.path = path
         self.schema = pa.schema(
             [
@@ -99,6 +97,9 @@ class PhotoTable:
                 self._table = database.create_table(name, schema=self.schema, exist_ok=True)
             else:
                 self._table = database.open_table(name)
+        self.neighbours = Neighbours(
+            Rows(self._table), path / f"{name}.lance", derived or path / f"{name}{DERIVED}", dim
+        )
 
     def __len__(self) -> int:
         with store_errors(self.path, "read"):
@@ -158,59 +159,57 @@ class PhotoTable:
     ) -> pa.Table:
         """Top k by dot product with the (D,) query.
 
-        Every row is scanned, unless the table is so large that it has an index of approximate
-        neighbours; see `compact`.
+        The derived files answer (`neighbours/`): every row is compared, or in a large table those
+        that a graph of neighbours leads to. Without them LanceDB scans every row.
 
         Args:
             query: (D,) float32, unit-norm.
             k: rows.
             where: condition of SQL that the rows meet.
-            exact: scan every row in any case.
+            exact: compare every row in any case.
 
         Returns:
             Up to k rows of id, path, width, height, _distance (1 - dot product).
         """
 
-        def scan() -> pa.Table:
-            self._table.checkout_latest()
-            search = (
-                self._table.search(query, vector_column_name="embedding")
-                .distance_type("dot")
-                .limit(k)
-                .select(["id", "path", "width", "height", "_distance"])
-            )
-            if where is not None:
-                search = search.where(where, prefilter=True)
-            if exact or not self._table.list_indices():
-                search = search.bypass_vector_index()
-            else:
-                search = search.nprobes(PROBES).refine_factor(REFINE)
-            return search.to_arrow()
+        def answer() -> pa.Table:
+            found = self.neighbours.nearest(query, k, where, exact=exact)
+            return self._scanned(query, k, where) if found is None else found
 
         with store_errors(self.path, "read"):
             for _ in range(2):
                 # `compact` in another process may take away the version that is being read.
                 with suppress(OSError, RuntimeError):
-                    return scan()
-            return scan()
+                    return answer()
+            return answer()
+
+    def _scanned(self, query: np.ndarray, k: int, where: str | None) -> pa.Table:
+        self._table.checkout_latest()
+        search = (
+            self._table.search(query, vector_column_name="embedding")
+            .distance_type("dot")
+            .limit(k)
+            .select(["id", "path", "width", "height", "_distance"])
+            .bypass_vector_index()
+        )
+        return (search if where is None else search.where(where, prefilter=True)).to_arrow()
 
     def compact(self) -> None:
         """Merge small files and drop old versions, so that the folder does not grow with each run.
 
-        From `APPROXIMATE_FROM` rows on, an index of approximate neighbours is made, or brought up
-        to date. Only under `write_lock`: it also removes what a killed writer left behind.
+        Then the derived files are brought up to date. Only under `write_lock`: it also removes what
+        a killed writer left behind.
         """
         with store_errors(self.path, "written"):
-            if len(self) >= APPROXIMATE_FROM and not self._table.list_indices():
-                self._table.create_index("embedding", config=IvfPq(distance_type="dot"))
             self._table.optimize(
                 cleanup_older_than=timedelta(milliseconds=1), delete_unverified=True
             )
+            self.neighbours.refresh()
 
 
 def drop_tables(path: Path, keep: Sequence[str]) -> None:
-    """Remove every table of the index at `path` but those named in `keep`."""
+    """Remove every table of the index at `path`, with its derived files, but those in `keep`."""
     with store_errors(path, "written"):
-        for table in path.glob("*-[0-9]*.lance"):
+        for table in [*path.glob("*-[0-9]*.lance"), *path.glob(f"*-[0-9]*{DERIVED}")]:
             if table.stem not in keep:
                 shutil.rmtree(table)
