@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_tables import unit
 
+from user_itr.search.neighbours import scan as scan_module
 from user_itr.search.neighbours.scan import SLACK, Vectors, best, nearest
 
 
@@ -49,6 +50,18 @@ def test_equal_photos_tie_wherever_they_stand() -> None:
     rows, scores = nearest(both(full), full[17], 2)
     assert rows.tolist() == copies  # all that tie with the second
     assert len(set(scores.tolist())) == 1
+
+
+@pytest.mark.parametrize("tile", [1, 64, 1_000])
+def test_parts_are_compared_as_the_whole_is(tile: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    vectors, query = both(unit(1_000, seed=6)), unit(1, seed=7)[0]
+    allowed = np.arange(1_000) % 5 == 0
+    whole = [nearest(vectors, query, 9, mask) for mask in (None, allowed)]
+    monkeypatch.setattr(scan_module, "TILE", tile)
+    for mask, (rows, scores) in zip((None, allowed), whole, strict=True):
+        again = nearest(vectors, query, 9, mask)
+        assert again[0].tolist() == rows.tolist()
+        np.testing.assert_array_equal(again[1], scores)
 
 
 def test_all_scores_negative() -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import lru_cache
 
-import numkong
 import numpy as np
 
 SLACK = 2.1e-3
@@ -18,8 +20,8 @@ add less than 1e-5.
 SPARSE = 0.25
 """Share of rows up to which those that may be found are picked out before they are compared."""
 
-TILE = 1 << 16
-"""Rows compared at a time: their scores stay in the cache."""
+TILE = 1 << 15
+"""Rows that one thread compares at a time; fewer are not worth a second thread."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,14 +91,28 @@ def best(rows: np.ndarray, scores: np.ndarray, k: int) -> tuple[np.ndarray, np.n
 
 
 def _rough_scores(half: np.ndarray, query: np.ndarray, rows: np.ndarray | None) -> np.ndarray:
+    import numkong
+
     rounded = query.astype(np.float16)[None]
     count = len(half) if rows is None else len(rows)
     out = np.empty(count, np.float32)
-    for start in range(0, count, TILE):
+
+    def compare(start: int) -> None:
         stop = min(start + TILE, count)
         part = half[start:stop] if rows is None else half[rows[start:stop]]
         numkong.cdist(rounded, part, "dot", out=out[None, start:stop], out_dtype="f32")
+
+    tiles = range(0, count, TILE)
+    if len(tiles) > 1:
+        list(_threads().map(compare, tiles))  # NumKong lets other threads run
+    elif tiles:
+        compare(0)
     return out
+
+
+@lru_cache(maxsize=1)
+def _threads() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(os.cpu_count(), "scan")
 
 
 def _reached_by(scores: np.ndarray, k: int) -> float:
