@@ -17,11 +17,11 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 
 import numpy as np
@@ -126,8 +126,9 @@ def write_snapshot(
         shutil.rmtree(left, ignore_errors=True)
     version = rows.latest()
     row_ids = rows.ids()
-    partial = Path(tempfile.mkdtemp(prefix=PARTIAL, dir=folder))
+    partial = folder / f"{PARTIAL}{token_hex(4)}"
     try:
+        partial.mkdir()
         np.save(partial / "row_ids.npy", row_ids)
         photos, vectors = _write_rows(partial, rows, row_ids, dim)
         if len(row_ids) >= approximate_from:
