@@ -44,7 +44,7 @@ def search_command(
     min_bytes: int | None = typer.Option(None, "--min-bytes", min=0, help="Size of the file."),
     max_bytes: int | None = typer.Option(None, "--max-bytes", min=0, help="Size of the file."),
     exact: bool = typer.Option(
-        False, "--exact", help="Compare every photo, also where the index is very large."
+        False, "--exact", help="Compare every photo, also where there are 10,000 or more."
     ),
     as_json: bool = typer.Option(False, "--json", help="Print JSON."),
     open_best: bool = typer.Option(False, "--open", help="Show the best result in a viewer."),
