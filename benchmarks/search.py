@@ -193,8 +193,8 @@ class Bench:
             found = index._table._scanned(query, K, None)["path"].to_pylist()
             return np.array([int(Path(path).stem) for path in found])
 
-        effort = str(index._table.neighbours.effort)
         if snapshot.graph is not None:
+            effort = str(snapshot.graph.effort)
             self.searches["ours"] = effort, lambda query: rows_of(index.search(query, K))
             best, search = tuned(lambda effort: alone(snapshot, effort), *self.tuning)
             self.searches["ours, graph alone"] = str(best), search

@@ -47,9 +47,7 @@ def neighbours_of(table: PhotoTable, approximate_from: int = 10**9) -> Neighbour
     """Those of a table, with a graph from so many rows on."""
     lance = table.path / "photos-1.lance"
     files = table.path / "photos-1.neighbours"
-    return Neighbours(
-        Rows(table._table), lance, files, DIM, approximate_from=approximate_from, effort=128
-    )
+    return Neighbours(Rows(table._table), lance, files, DIM, approximate_from=approximate_from)
 
 
 def opened(path: Path) -> PhotoTable:

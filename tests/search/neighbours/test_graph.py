@@ -20,7 +20,7 @@ def recall(graph: Graph, vectors: np.ndarray, queries: np.ndarray) -> float:
     shared = []
     for query in queries:
         exact = set(np.argsort(-(vectors @ query))[:10].tolist())
-        shared.append(len(exact & set(graph.near(query, 40, 128).tolist())) / 10)
+        shared.append(len(exact & set(graph.near(query, 40).tolist())) / 10)
     return float(np.mean(shared))
 
 
@@ -32,7 +32,7 @@ def test_finds_the_nearest_and_grows_after_reading(tmp_path: Path) -> None:
     graph.add(vectors[2_000:])
     assert len(graph) == 3_000
     assert recall(graph, vectors, queries) > 0.95
-    near = graph.near(vectors[2_500], 40, 128)
+    near = graph.near(vectors[2_500], 40)
     assert near[0] == 2_500
     assert len(set(near.tolist())) == 40
 
@@ -45,7 +45,7 @@ def test_many_threads_ask_a_mapped_file(tmp_path: Path) -> None:
 
     def ask(first: int) -> None:
         for row in range(first, 1_500, 8):
-            found[row] = int(graph.near(vectors[row], 5, 128)[0])
+            found[row] = int(graph.near(vectors[row], 5)[0])
 
     threads = [threading.Thread(target=ask, args=(first,)) for first in range(8)]
     for thread in threads:

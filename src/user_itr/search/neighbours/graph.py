@@ -21,6 +21,12 @@ CONNECTIVITY = 16
 EXPANSION_ADD = 128
 """Candidates while a row is added (efConstruction)."""
 
+EFFORT = 64
+"""Candidates kept while searching 10,000 rows (ef); docs/performance-search.md has the recall."""
+
+EFFORT_GROWTH = 0.4
+"""Power of the number of rows that the candidates grow with, to find as many of the nearest."""
+
 ADD_ROWS = 16_384
 
 
@@ -82,14 +88,20 @@ class Graph:
         """Write the graph."""
         self._index.save(file)
 
-    def near(self, query: np.ndarray, count: int, effort: int) -> np.ndarray:
+    @property
+    def effort(self) -> int:
+        """Candidates that a search keeps, by default."""
+        return max(EFFORT, round(EFFORT * (len(self) / 10_000) ** EFFORT_GROWTH))
+
+    def near(self, query: np.ndarray, count: int, effort: int | None = None) -> np.ndarray:
         """About the `count` nearest rows to a (D,) float32 query, the nearest first.
 
         Args:
             query: unit vector.
             count: rows.
-            effort: candidates kept while searching (ef), at least `count`; the more, the surer.
+            effort: candidates kept while searching (ef): the more, the surer, the slower.
         """
+        effort = max(count, self.effort if effort is None else effort)
         with self._one_search:
             self._index.expansion_search = effort
             return np.asarray(self._index.search(query, count, threads=1).keys, dtype=np.int64)

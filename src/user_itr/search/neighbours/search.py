@@ -21,9 +21,6 @@ from user_itr.search.neighbours.view import View
 APPROXIMATE_FROM = 10_000
 """Rows from which on a graph answers; docs/performance-search.md has the measurement."""
 
-EFFORT = 128
-"""Candidates that a search of the graph keeps (ef)."""
-
 STALE_SHARE = 0.01
 """Share of changed rows up to which the derived files stay as they are."""
 
@@ -47,7 +44,6 @@ class Neighbours:
         folder: of the derived files.
         dim: width D of the embeddings.
         approximate_from: rows from which on there is a graph.
-        effort: candidates that a search of the graph keeps.
     """
 
     def __init__(
@@ -58,12 +54,10 @@ class Neighbours:
         dim: int,
         *,
         approximate_from: int = APPROXIMATE_FROM,
-        effort: int = EFFORT,
     ) -> None:
         self.folder = folder
         self.dim = dim
         self.approximate_from = approximate_from
-        self.effort = effort
         self._rows = rows
         self._versions = table / VERSIONS
         self._refreshing = threading.Lock()
@@ -83,7 +77,7 @@ class Neighbours:
         view = self._latest()
         if view is None:
             return None
-        return view.nearest(self._rows, query, k, where, exact=exact, effort=self.effort)
+        return view.nearest(self._rows, query, k, where, exact=exact)
 
     def refresh(self) -> None:
         """Make the derived files anew, if more than `STALE_SHARE` of the rows have changed.

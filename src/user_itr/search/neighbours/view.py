@@ -111,13 +111,12 @@ class View:
         where: str | None,
         *,
         exact: bool,
-        effort: int,
     ) -> pa.Table:
         """See `Neighbours.nearest`."""
         allowed, delta_allowed = self.alive, None
         if where is not None:
             allowed, delta_allowed = self._meeting(rows, where)
-        places = None if exact else self._by_graph(query, k, allowed, where is not None, effort)
+        places = None if exact else self._by_graph(query, k, allowed, where is not None)
         if places is None:
             places, scores = scan.nearest(self.snapshot.vectors, query, k, allowed)
         else:
@@ -135,7 +134,7 @@ class View:
         return found.append_column("_distance", pa.array(1 - scores)).slice(0, k)
 
     def _by_graph(
-        self, query: np.ndarray, k: int, allowed: np.ndarray | None, filtered: bool, effort: int
+        self, query: np.ndarray, k: int, allowed: np.ndarray | None, filtered: bool
     ) -> np.ndarray | None:
         """Rows among which the nearest k are; None where all have to be compared."""
         graph, slots = self.snapshot.graph, self.snapshot.slots
@@ -147,7 +146,7 @@ class View:
         wanted = int(max(LEAST_CANDIDATES, CANDIDATES * k) * len(slots) / count)
         if wanted > GRAPH_MOST:
             return None
-        places = slots[graph.near(query, wanted, max(effort, wanted))]
+        places = slots[graph.near(query, wanted)]
         places = places[places >= 0]
         if allowed is not None:
             places = places[allowed[places]]
