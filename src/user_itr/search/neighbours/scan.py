@@ -45,7 +45,7 @@ class Vectors:
         A row's score is the same whatever rows stand beside it, as a BLAS would not promise, so
         equal photos tie.
         """
-        return np.einsum("rd,d->r", self.full[rows], query)
+        return np.asarray(np.einsum("rd,d->r", self.full[rows], query))
 
 
 def nearest(
