@@ -94,6 +94,20 @@ def test_a_graph_finds_nearly_all_and_scores_exactly(filled: tuple[Path, np.ndar
     assert np.mean(shared) > 0.95
 
 
+def test_a_table_that_is_empty_or_becomes_so(tmp_path: Path) -> None:
+    table = opened(tmp_path)
+    neighbours, query = neighbours_of(table, 1), unit(1)[0]
+    table.compact()
+    assert paths(neighbours.nearest(query, 3)) == []
+    put(table, ["/p/1"], query[None])
+    assert paths(neighbours.nearest(query, 3)) == ["/p/1"]
+    table.delete(["/p/1"])
+    for _ in range(2):
+        assert paths(neighbours.nearest(query, 3)) == []
+        assert paths(neighbours.nearest(query, 3, "width > 0", exact=True)) == []
+        neighbours.refresh()
+
+
 def test_few_changes_leave_the_files_and_many_make_them_anew(table: PhotoTable) -> None:
     neighbours = neighbours_of(table, 1_000)
     before = open_snapshot(neighbours.folder, DIM)

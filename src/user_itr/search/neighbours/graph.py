@@ -8,12 +8,9 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
-
-if TYPE_CHECKING:
-    from usearch.index import Index
 
 CONNECTIVITY = 16
 """Neighbours a row, 32 in the lowest layer (M in the paper)."""
@@ -37,8 +34,8 @@ class Graph:
         index: usearch's.
     """
 
-    def __init__(self, index: Index) -> None:
-        self._index = index
+    def __init__(self, index: Any) -> None:
+        self._index = index  # Any: usearch's annotations say that its settings are read-only
         self._one_search = threading.Lock()  # how far to look is set on the index
 
     @classmethod
@@ -75,7 +72,7 @@ class Graph:
         return cls(index)
 
     def __len__(self) -> int:
-        return len(self._index)
+        return int(len(self._index))
 
     def add(self, vectors: np.ndarray) -> None:
         """Add (N, D) float32 unit vectors, on all cores."""

@@ -113,7 +113,9 @@ class Neighbours:
             else:
                 snapshot = None if files is None else open_snapshot(self.folder, self.dim)
             if before is None or snapshot is not before.snapshot or version != before.version:
-                self._view = snapshot and View.of(self._rows, version, snapshot, before)
+                self._view = None
+                if snapshot is not None:
+                    self._view = View.of(self._rows, version, snapshot, before)
             self._files = files
             settled = time.time_ns() - table > SETTLED_NS
             self._seen = stamps if settled else None
