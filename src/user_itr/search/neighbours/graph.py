@@ -72,7 +72,7 @@ class Graph:
         return cls(index)
 
     def __len__(self) -> int:
-        return int(len(self._index))
+        return len(self._index)
 
     def add(self, vectors: np.ndarray) -> None:
         """Add (N, D) float32 unit vectors, on all cores."""
@@ -88,7 +88,7 @@ class Graph:
     @property
     def effort(self) -> int:
         """Candidates that a search keeps, by default."""
-        return max(EFFORT, round(EFFORT * (len(self) / 10_000) ** EFFORT_GROWTH))
+        return max(EFFORT, int(EFFORT * (len(self) / 10_000) ** EFFORT_GROWTH))
 
     def near(self, query: np.ndarray, count: int, effort: int | None = None) -> np.ndarray:
         """About the `count` nearest rows to a (D,) float32 query, the nearest first.
