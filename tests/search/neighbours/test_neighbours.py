@@ -130,7 +130,8 @@ def test_few_changes_leave_the_files_and_many_make_them_anew(table: PhotoTable) 
     assert len(after.graph) == 3_201  # the old graph with what is new; what went is marked
     assert np.count_nonzero(after.slots < 0) == 100
     assert not before.folder.exists()
-    assert [paths(neighbours.nearest(row, 1))[0] for row in new[:50]] == numbered(5_001, 5_051)
+    found = [paths(neighbours.nearest(row, 1))[0] for row in new[:100]]
+    assert np.mean(np.array(found) == numbered(5_001, 5_101)) >= 0.95
 
 
 def test_a_graph_of_which_much_is_gone_is_made_anew(table: PhotoTable) -> None:

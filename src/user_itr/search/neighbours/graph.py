@@ -18,11 +18,11 @@ CONNECTIVITY = 16
 EXPANSION_ADD = 128
 """Candidates while a row is added (efConstruction)."""
 
-EFFORT = 64
+EFFORT = 128
 """Candidates kept while searching 10,000 rows (ef); docs/performance-search.md has the recall."""
 
-EFFORT_GROWTH = 0.4
-"""Power of the number of rows that the candidates grow with, to find as many of the nearest."""
+EFFORT_GROWTH = 0.25
+"""Power of the number of rows that the candidates grow with: a guess that keeps the recall."""
 
 ADD_ROWS = 16_384
 
@@ -63,7 +63,7 @@ class Graph:
         from usearch.index import Index
 
         try:
-            index = Index.restore(file, view=not change)
+            index: Any = Index.restore(file, view=not change)
         except RuntimeError as error:
             raise ValueError(str(error)) from None
         if index is None or index.ndim != dim:

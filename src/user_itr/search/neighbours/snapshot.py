@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -123,7 +122,7 @@ def write_snapshot(
     """
     folder.mkdir(parents=True, exist_ok=True)
     for left in folder.glob(f"{PARTIAL}*"):
-        shutil.rmtree(left, ignore_errors=True)
+        _remove(left)
     version = rows.latest()
     row_ids = rows.ids()
     partial = folder / f"{PARTIAL}{token_hex(4)}"
@@ -139,12 +138,12 @@ def write_snapshot(
         files = folder / f"{version}-{partial.name.removeprefix(PARTIAL)}"
         partial.rename(files)
     except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
+        _remove(partial)
         raise
     _point_to(folder, files, version)
     for old in folder.iterdir():  # Windows keeps what a reader has mapped; the next run removes it
         if old.is_dir() and old != files:
-            shutil.rmtree(old, ignore_errors=True)
+            _remove(old)
 
 
 def _point_to(folder: Path, files: Path, version: int) -> None:
@@ -218,6 +217,13 @@ def _rows_now(previous: Snapshot, photos: pa.Table, vectors: Vectors) -> np.ndar
         same = vectors.full[part] == previous.vectors.full[start : start + COMPARED]
         part[~same.all(axis=1)] = -1
     return found
+
+
+def _remove(files: Path) -> None:
+    with suppress(OSError):
+        for file in files.iterdir():
+            file.unlink()
+        files.rmdir()
 
 
 def _flush(file: Path) -> None:
