@@ -24,13 +24,14 @@ from user_itr.features.extraction import extract_features
 from user_itr.search.index import ImageIndex
 from user_itr.search.sentences import SentenceStore
 
-HERE = Path(__file__).parent
-for folder in ("training", "features", "search"):
-    sys.path.append(str(HERE.parent / folder))
+sys.path.append(str(Path(__file__).parents[1] / "training"))
+sys.path.append(str(Path(__file__).parents[1] / "features"))
+sys.path.append(str(Path(__file__).parents[1] / "search"))
 from colour_encoder import PALETTE, ColourEncoder, paint
 from feature_helpers import QuadrantMeans
 from tiny_runs import silent, start, tiny_settings, write_scan_set
 
+HERE = Path(__file__).parent
 PHOTOS = Path(tempfile.gettempdir()) / "user-itr-photos"
 """The index records where its photos were; they need not be there any more."""
 
@@ -44,7 +45,8 @@ def write(out: Path) -> None:
     start(settings, out / "run").fit()
     measure_run(out / "run", minutes=0.5, progress=silent)
     with suppress(SystemExit):
-        main(["evaluate", str(out / "run"), "--json", str(out / "evaluation.json")])
+        written = str(out / "evaluation.json")
+        main(["evaluate", str(out / "run"), "--split", "dev", "--json", written])
 
     shutil.rmtree(PHOTOS, ignore_errors=True)
     photos = [paint(PHOTOS / f"{colour}.png", colour) for colour in PALETTE]
