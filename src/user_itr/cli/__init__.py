@@ -47,6 +47,7 @@ def _register() -> None:
         data,
         demo,
         describe,
+        encode,
         evaluate,
         export,
         features,
@@ -63,6 +64,7 @@ def _register() -> None:
     app.command("compare")(compare.compare_command)
     app.command("ablate")(ablate.ablate_command)
     app.command("index")(index.index_command)
+    app.command("encode")(encode.encode_command)
     app.command("search")(search.search_command)
     app.command("serve")(serve.serve_command)
     app.command("sentences")(describe.sentences_command)

@@ -47,11 +47,14 @@ def bars(console: Console | None = None) -> Progress:
 
 
 @contextmanager
-def progress_of(title: str) -> Iterator[Callable[[int, int], None]]:
-    """Show a bar from the first call of the yielded function, which takes (done, total)."""
+def progress_of(title: str) -> Iterator[Callable[[int, int | None], None]]:
+    """Show a bar from the first call of the yielded function, which takes (done, total).
+
+    The total is None where nobody knows it yet.
+    """
     progress = bars()
 
-    def advance(done: int, total: int) -> None:
+    def advance(done: int, total: int | None) -> None:
         if not progress.tasks:
             progress.start()
             progress.add_task(title, completed=done, total=total)  # no rate of what was resumed
