@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from pathlib import Path
 
 import numpy as np
@@ -53,3 +54,11 @@ class MarkingEncoder(ColourEncoder):
         super().__init__()
         if ray.is_initialized() and ray.get_runtime_context().worker.mode == ray.WORKER_MODE:
             (marks / f"{ray.get_runtime_context().get_node_id()}-{os.getpid()}").touch()
+
+
+class SlowEncoder(ColourEncoder):
+    """Leaves time to stop it."""
+
+    def encode_pixels(self, pixels: np.ndarray) -> np.ndarray:
+        time.sleep(1)
+        return super().encode_pixels(pixels)

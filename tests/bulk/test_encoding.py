@@ -241,6 +241,10 @@ def test_numbers_out_of_range(tmp_path: Path, sources: list[Path]) -> None:
     assert not (tmp_path / "out").exists()
     with pytest.raises(DataError, match="no such folder"):
         encode([tmp_path / "nowhere"], tmp_path / "out")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match="no images found"):
+        encode([tmp_path / "empty"], tmp_path / "out")
+    assert encode(sources, tmp_path / "out").encoded == 27, "nothing holds to the empty folder"
 
 
 def test_values_that_are_not_finite(tmp_path: Path, sources: list[Path]) -> None:

@@ -59,7 +59,6 @@ def test_nothing_to_encode(tmp_path: Path) -> None:
     (tmp_path / "bad.tar").write_bytes(b"no tar")
     with pytest.raises(DataError, match=r"first .*bad\.tar: is no uncompressed tar"):
         make_plan(tmp_path / "plan", [tmp_path / "bad.tar"], 10)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["bad.tar", "empty"]
 
 
 def test_sources_that_are_missing_or_come_twice(

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
+import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -145,3 +149,62 @@ def test_mistakes_come_back_as_sentences(
     with pytest.raises(CollectionError, match="died 2 times over one shard"):
         encode(sources, tmp_path / "out", deadly, engine="ray")
     assert encode(sources, tmp_path / "out").resumed < 6
+
+
+STOPPED = """
+import sys, time
+from pathlib import Path
+from bulk_encoders import SlowEncoder
+from user_itr.bulk.encoding import encode_collection
+
+if __name__ == "__main__":
+    options = dict(engine="ray", shard_rows=4, batch_size=4, workers=1)
+    encode_collection(sys.argv[1:2], sys.argv[2], SlowEncoder, "a model", **options)
+"""
+
+
+def test_ctrl_c_ends_the_cluster_that_the_run_started(sources: list[Path], tmp_path: Path) -> None:
+    """SIGINT to the whole group, as a terminal sends it; no process of it stays."""
+    script = tmp_path / "stopped.py"
+    script.write_text(STOPPED)
+    mark = f"USER_ITR_TEST={tmp_path}"
+    paths = [str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+    environment |= dict([mark.split("=")])
+    environment.pop("RAY_ADDRESS", None)
+    out = tmp_path / "out"
+    run = subprocess.Popen(
+        [sys.executable, script, sources[0], out],
+        env=environment,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+    try:
+        _wait(lambda: (out / "finished.jsonl").exists() or run.poll() is not None, 120)
+        assert run.poll() is None
+        assert len(_marked(mark)) > 3
+        os.killpg(run.pid, signal.SIGINT)
+        _, errors = run.communicate(timeout=60)
+        assert errors.rstrip().endswith(b"KeyboardInterrupt"), errors
+        _wait(lambda: not _marked(mark), 20)
+    finally:
+        for process in _marked(mark):
+            os.kill(process, signal.SIGKILL)
+    assert 1 <= len(read_manifest(out).shards) < 5
+
+
+def _wait(condition: Callable[[], bool], seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.1)
+
+
+def _marked(mark: str) -> list[int]:
+    """Running processes that inherited a variable."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if mark.encode() in (process / "environ").read_bytes().split(b"\0"):
+                found.append(int(process.name))
+    return found

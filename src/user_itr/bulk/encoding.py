@@ -100,6 +100,10 @@ def encode_collection(
             f"shard rows is {shard_rows}, no multiple of the batch size, {batch_size}; give "
             f"{below} or {below + batch_size}."
         )
+    if engine == "ray":
+        from user_itr.bulk.ray_engine import encode_on_ray, import_ray
+
+        import_ray()
     start = time.monotonic()
     out = Path(out).absolute()
     places = absolute_sources(sources)
@@ -133,8 +137,6 @@ def encode_collection(
         try:
             if missing := journal.missing:
                 if engine == "ray":
-                    from user_itr.bulk.ray_engine import encode_on_ray
-
                     records = encode_on_ray(load_encoder, job, missing, address, advance)
                 else:
                     records = encode_shards(encoder, job, missing, advance)

@@ -64,19 +64,19 @@ class Journal:
         self.records: dict[int, ShardRecord] = {}
         if overwrite:
             clear(folder)
+        self.manifest = request
         if (folder / MANIFEST).exists():
-            self.manifest = read_manifest(folder)
-            _require_same(folder, self.manifest, request)
+            begun = read_manifest(folder)
+            if (folder / PLAN).exists():  # else nothing came of it
+                _require_same(folder, begun, request)
+                self.manifest = begun
         else:
             require_free(folder)
-            self.manifest = request
-            self._write_manifest()
         shutil.rmtree(folder / PARTIAL, ignore_errors=True)
         if not (folder / PLAN).exists():
-            sources = [Path(source) for source in request.sources]
-            make_plan(folder / PLAN, sources, request.shard_rows, listed)
+            self._write_manifest()
+            self._make_plan(listed)
         self.plan = Plan(folder / PLAN)
-        (folder / SHARDS).mkdir(exist_ok=True)
         self._read()
 
     @property
@@ -106,6 +106,15 @@ class Journal:
             }
         )
         self._write_manifest()
+        if self.manifest.complete:
+            shutil.rmtree(self.folder / PARTIAL, ignore_errors=True)
+
+    def _make_plan(self, listed: Callable[[int], None] | None) -> None:
+        sources = [Path(source) for source in self.manifest.sources]
+        made = self.folder / PARTIAL / PLAN
+        made.parent.mkdir(exist_ok=True)
+        make_plan(made, sources, self.manifest.shard_rows, listed)
+        made.replace(self.folder / PLAN)
 
     def _write_manifest(self) -> None:
         content = self.manifest.model_dump_json(indent=2)

@@ -130,7 +130,7 @@ def make_plan(
     tar gives its samples in their order.
 
     Args:
-        file: the plan, written under this name when it is whole.
+        file: the plan; what is there before the call has returned is not whole.
         sources: as `absolute_sources` gives them.
         shard_rows: items a shard; the last one may have fewer.
         listed: called with the number of items so far.
@@ -142,34 +142,29 @@ def make_plan(
     skipped: list[Skipped] = []
     waiting: list[Item] = []
     count = 0
-    partial = file.with_name(f".{file.name}.{os.getpid()}.partial")
-    try:
-        with pq.ParquetWriter(partial, _SCHEMA, compression="zstd") as writer:
+    with pq.ParquetWriter(file, _SCHEMA, compression="zstd") as writer:
 
-            def write() -> None:
-                rows = pa.Table.from_pylist([_row(item) for item in waiting], _SCHEMA)
-                writer.write_table(rows, row_group_size=shard_rows)
-                waiting.clear()
+        def write() -> None:
+            rows = pa.Table.from_pylist([_row(item) for item in waiting], _SCHEMA)
+            writer.write_table(rows, row_group_size=shard_rows)
+            waiting.clear()
 
-            for entry in _entries(sources):
-                if isinstance(entry, Item):
-                    waiting.append(entry)
-                    count += 1
-                    if listed is not None and count % 1000 == 0:
-                        listed(count)
-                    if len(waiting) == shard_rows:
-                        write()
-                else:
-                    skipped.append(entry)
-            if waiting:
-                write()
-            if not count:
-                raise _nothing(sources, skipped)
-            reasons = [(str(path), reason) for path, reason in skipped]
-            writer.add_key_value_metadata({_SKIPPED: json.dumps(reasons)})
-        partial.replace(file)
-    finally:
-        partial.unlink(missing_ok=True)
+        for entry in _entries(sources):
+            if isinstance(entry, Item):
+                waiting.append(entry)
+                count += 1
+                if listed is not None and count % 1000 == 0:
+                    listed(count)
+                if len(waiting) == shard_rows:
+                    write()
+            else:
+                skipped.append(entry)
+        if waiting:
+            write()
+        if not count:
+            raise _nothing(sources, skipped)
+        reasons = [(str(path), reason) for path, reason in skipped]
+        writer.add_key_value_metadata({_SKIPPED: json.dumps(reasons)})
     if listed is not None:
         listed(count)
 

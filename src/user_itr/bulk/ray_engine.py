@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+import platform
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
@@ -49,7 +50,7 @@ class ShardWorker:
         encoder = self.load_encoder()
         if encoder.fingerprint != self.job.fingerprint:
             raise CheckpointError(
-                f"{os.uname().nodename}: its model is {encoder.description}, of another "
+                f"{platform.node()}: its model is {encoder.description}, of another "
                 "fingerprint than that of the machine that the command runs on; give all the same."
             )
         return encoder
@@ -95,7 +96,7 @@ def encode_on_ray(
         ConfigError: if the cluster cannot be reached, or no machine is large enough.
         CollectionError: if a shard cannot be made.
     """
-    ray = _import_ray()
+    ray = import_ray()
     with _connected(ray, address):
         places, gpus = _places(ray, job.workers)
         context = ray.data.DataContext.get_current()
@@ -127,7 +128,12 @@ def encode_on_ray(
             ) from error
 
 
-def _import_ray() -> Any:
+def import_ray() -> Any:
+    """The package, with its calls home off.
+
+    Raises:
+        MissingExtraError: if it is not installed.
+    """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # it would call home
     try:
         import ray
