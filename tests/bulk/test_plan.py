@@ -41,7 +41,7 @@ def test_what_cannot_be_listed_is_kept_with_its_reason(tmp_path: Path) -> None:
     (folder / "gone.png").symlink_to(folder / "nowhere.png")
     (folder / "a.tar").write_bytes(b"no tar")
     cut = write_tar(folder / "b.tar", samples(range(3)))
-    cut.write_bytes(cut.read_bytes()[:-9000])
+    cut.write_bytes(cut.read_bytes()[: 6 * 1024])  # six members of a header and a block
     make_plan(tmp_path / "plan", [folder], 100)
     plan = Plan(tmp_path / "plan")
     assert plan.items == 2 + 3

@@ -104,10 +104,10 @@ def encode_collection(
         from user_itr.bulk.ray_engine import encode_on_ray, import_ray
 
         import_ray()
-    start = time.monotonic()
     out = Path(out).absolute()
     places = absolute_sources(sources)
     encoder = load_encoder()
+    start = time.monotonic()
     request = CollectionManifest(
         model=model,
         fingerprint=encoder.fingerprint,
@@ -145,9 +145,5 @@ def encode_collection(
                         journal.add(record)
         finally:
             journal.close()
-        skipped = [*journal.plan.skipped]
-        for number in sorted(journal.records):
-            skipped += [(Path(path), reason) for path, reason in journal.records[number].skipped]
-        return EncodingReport(
-            journal.manifest, done - before, resumed, skipped, time.monotonic() - start
-        )
+        seconds = time.monotonic() - start
+        return EncodingReport(journal.manifest, done - before, resumed, journal.skipped, seconds)

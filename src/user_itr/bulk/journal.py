@@ -16,18 +16,10 @@ from user_itr.bulk.plan import Plan, make_plan
 from user_itr.bulk.shards import PARTIAL, PLAN, ShardRecord
 from user_itr.errors import CollectionError
 from user_itr.files import replace_file
+from user_itr.search.photos import Skipped
 
 JOURNAL, SKIPPED, LOCK = "finished.jsonl", "skipped.jsonl", ".lock"
-_REQUEST = (
-    "model",
-    "fingerprint",
-    "dim",
-    "dtype",
-    "format",
-    "sources",
-    "batch_size",
-    "shard_rows",
-)
+_REQUEST = ("dtype", "format", "sources", "batch_size", "shard_rows")
 
 
 class Journal:
@@ -37,7 +29,7 @@ class Journal:
     counts for nothing: its shard is made again, under the same name.
 
     Args:
-        folder: of the encoding; missing, empty, or one already.
+        folder: of the encoding; empty, or one already.
         request: what is asked for now.
         overwrite: remove what another request made.
         listed: see `make_plan`.
@@ -48,7 +40,7 @@ class Journal:
         records: of the shards that are done, by number.
 
     Raises:
-        CollectionError: if the folder holds other things, or the answer to another request.
+        CollectionError: if the folder holds the answer to another request.
         DataError: see `make_plan`.
     """
 
@@ -63,15 +55,13 @@ class Journal:
         self.folder = folder
         self.records: dict[int, ShardRecord] = {}
         if overwrite:
-            clear(folder)
+            _clear(folder)
         self.manifest = request
         if (folder / MANIFEST).exists():
             begun = read_manifest(folder)
             if (folder / PLAN).exists():  # else nothing came of it
                 _require_same(folder, begun, request)
                 self.manifest = begun
-        else:
-            require_free(folder)
         shutil.rmtree(folder / PARTIAL, ignore_errors=True)
         if not (folder / PLAN).exists():
             self._write_manifest()
@@ -84,27 +74,38 @@ class Journal:
         """Numbers of the shards that are not done."""
         return [number for number in range(self.plan.shards) if number not in self.records]
 
+    @property
+    def skipped(self) -> list[Skipped]:
+        """What has no row, and why: of the listing, then of the shards that are done."""
+        skipped = [*self.plan.skipped]
+        for number in sorted(self.records):
+            skipped += [(Path(path), reason) for path, reason in self.records[number].skipped]
+        return skipped
+
     def add(self, record: ShardRecord) -> None:
         """Note a shard that is in its place."""
-        with (self.folder / JOURNAL).open("a", encoding="utf-8") as file:
+        with (
+            _disk_errors(self.folder),
+            (self.folder / JOURNAL).open("a", encoding="utf-8") as file,
+        ):
             file.write(f"{record.model_dump_json()}\n")
         self.records[record.number] = record
 
     def close(self) -> None:
         """Write manifest.json and skipped.jsonl as things stand."""
-        skipped = [(str(path), reason) for path, reason in self.plan.skipped]
-        done = [self.records[number] for number in sorted(self.records)]
-        for record in done:
-            skipped += record.skipped
-        lines = [json.dumps({"path": path, "reason": reason}) + "\n" for path, reason in skipped]
-        replace_file(self.folder / SKIPPED, "".join(lines).encode())
+        lines = [
+            json.dumps({"path": str(path), "reason": reason}) + "\n"
+            for path, reason in self.skipped
+        ]
         self.manifest = self.manifest.model_copy(
             update={
                 "planned": self.plan.shards,
-                "skipped": len(skipped),
-                "shards": tuple(record.shard for record in done),
+                "skipped": len(lines),
+                "shards": tuple(self.records[number].shard for number in sorted(self.records)),
             }
         )
+        with _disk_errors(self.folder):
+            replace_file(self.folder / SKIPPED, "".join(lines).encode())
         self._write_manifest()
         if self.manifest.complete:
             shutil.rmtree(self.folder / PARTIAL, ignore_errors=True)
@@ -112,13 +113,15 @@ class Journal:
     def _make_plan(self, listed: Callable[[int], None] | None) -> None:
         sources = [Path(source) for source in self.manifest.sources]
         made = self.folder / PARTIAL / PLAN
-        made.parent.mkdir(exist_ok=True)
-        make_plan(made, sources, self.manifest.shard_rows, listed)
-        made.replace(self.folder / PLAN)
+        with _disk_errors(self.folder):
+            made.parent.mkdir(exist_ok=True)
+            make_plan(made, sources, self.manifest.shard_rows, listed)
+            made.replace(self.folder / PLAN)
 
     def _write_manifest(self) -> None:
         content = self.manifest.model_dump_json(indent=2)
-        replace_file(self.folder / MANIFEST, f"{content}\n".encode())
+        with _disk_errors(self.folder):
+            replace_file(self.folder / MANIFEST, f"{content}\n".encode())
 
     def _read(self) -> None:
         file = self.folder / JOURNAL
@@ -139,12 +142,28 @@ class Journal:
 
 
 @contextmanager
+def _disk_errors(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise CollectionError(
+            f"{folder}: cannot be written ({error.strerror or error}); look at the disk, and run "
+            "the same command again, it continues."
+        ) from error
+
+
+@contextmanager
 def write_lock(folder: Path) -> Iterator[None]:
     """Hold a folder for one encoding; the lock goes with the process, however it ends.
 
     Raises:
-        CollectionError: if another process holds it, or the folder cannot be made.
+        CollectionError: if the folder holds other things, another process holds it, or it cannot
+            be made.
     """
+    if (folder / MANIFEST).exists():
+        read_manifest(folder)
+    elif folder.is_dir():
+        _require_free(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = filelock.FileLock(folder / LOCK)
@@ -163,8 +182,7 @@ def write_lock(folder: Path) -> Iterator[None]:
         lock.release()
 
 
-def require_free(folder: Path) -> None:
-    """Raise a CollectionError if a folder holds anything, a lock aside."""
+def _require_free(folder: Path) -> None:
     others = sorted(path.name for path in folder.iterdir() if path.name != LOCK)
     if others:
         raise CollectionError(
@@ -173,11 +191,8 @@ def require_free(folder: Path) -> None:
         )
 
 
-def clear(folder: Path) -> None:
-    """Remove an encoding, finished or not; a folder that is none stays as it is."""
-    if not (folder / MANIFEST).exists():
-        return
-    read_manifest(folder)  # of somebody else?
+def _clear(folder: Path) -> None:
+    """Remove an encoding, finished or not."""
     for name in (SHARDS, PARTIAL):
         shutil.rmtree(folder / name, ignore_errors=True)
     for name in (JOURNAL, SKIPPED, PLAN, MANIFEST):  # the manifest last
@@ -185,6 +200,12 @@ def clear(folder: Path) -> None:
 
 
 def _require_same(folder: Path, made: CollectionManifest, wanted: CollectionManifest) -> None:
+    if made.fingerprint != wanted.fingerprint:
+        raise CollectionError(
+            f"{folder}: was begun with the model {made.model} ({made.description}), and "
+            f"{wanted.model} ({wanted.description}) is another; give the same, another folder, or "
+            "--overwrite."
+        )
     for name in _REQUEST:
         before, now = getattr(made, name), getattr(wanted, name)
         if before != now:

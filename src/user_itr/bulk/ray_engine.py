@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import platform
+import uuid
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
@@ -17,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from user_itr.bulk.shards import Job, ShardRecord, encode_shards
+from user_itr.bulk.shards import PARTIAL, PLAN, Job, ShardRecord, encode_shards
 from user_itr.errors import (
     CheckpointError,
     CollectionError,
@@ -30,8 +31,8 @@ from user_itr.search.encoder import Encoder
 OBJECT_STORE_BYTES = 100 << 20
 """Of a cluster that is started here; nothing but numbers and records goes through it."""
 
-TRIES = 5
-"""A shard whose worker dies so often is given up: something in it kills workers."""
+DEATHS = 5
+"""A shard over which so many workers died is given up: something in it kills them."""
 
 
 class ShardWorker:
@@ -40,9 +41,10 @@ class ShardWorker:
     A mistake of the user's is given back as a sentence, since Ray would try it again.
     """
 
-    def __init__(self, load_encoder: Callable[[], Encoder], job: Job) -> None:
+    def __init__(self, load_encoder: Callable[[], Encoder], job: Job, deaths: int) -> None:
         self.load_encoder = load_encoder
         self.job = job
+        self.deaths = deaths
 
     @cached_property
     def encoder(self) -> Encoder:
@@ -61,6 +63,7 @@ class ShardWorker:
         for number in batch["shard"].tolist():
             record = error = ""
             try:
+                self._begin(number)
                 [made] = encode_shards(self.encoder, self.job, [number])
                 record = made.model_dump_json()
             except UserItrError as mistake:
@@ -68,6 +71,22 @@ class ShardWorker:
             rows["record"].append(record)
             rows["error"].append(error)
         return rows
+
+    def _begin(self, number: int) -> None:
+        """Leave a mark for each try of a shard; Ray itself would try for ever."""
+        if not (self.job.out / PLAN).is_file():
+            raise ConfigError(
+                f"{self.job.out}: is not the same folder on {platform.node()}; every machine of "
+                "the cluster must find it, and the sources, at the same path."
+            )
+        marks = self.job.out / PARTIAL / f"{self.job.shard_name(number)}-tries"
+        marks.mkdir(parents=True, exist_ok=True)
+        if len(list(marks.iterdir())) >= self.deaths:
+            raise CollectionError(
+                f"{self.job.out}: {self.deaths} workers died over shard {number}; look at their "
+                "memory and at Ray's logs, and run the same command again, it continues."
+            )
+        (marks / uuid.uuid4().hex).touch()
 
 
 def encode_on_ray(
@@ -105,14 +124,13 @@ def encode_on_ray(
             [{"shard": number} for number in numbers], override_num_blocks=len(numbers)
         ).map_batches(
             ShardWorker,
-            fn_constructor_args=(load_encoder, job),
+            fn_constructor_args=(load_encoder, job, DEATHS),
             batch_size=1,
             compute=ray.data.ActorPoolStrategy(
                 size=min(places, len(numbers)), max_tasks_in_flight_per_actor=1
             ),
             num_cpus=job.workers,
             num_gpus=gpus,
-            max_task_retries=TRIES,
         )
         try:
             for row in rows.iter_rows():
@@ -121,10 +139,10 @@ def encode_on_ray(
                 record = ShardRecord.model_validate_json(row["record"])
                 advance(record.shard.rows + len(record.skipped))
                 yield record
-        except ray.exceptions.RayActorError as error:
+        except (ray.exceptions.RayActorError, ray.exceptions.RaySystemError) as error:
             raise CollectionError(
-                f"{job.out}: a worker of the cluster died {TRIES + 1} times over one shard; look "
-                "at its memory and at Ray's logs, and run the same command again, it continues."
+                f"{job.out}: the cluster failed ({str(error).splitlines()[0]}); see that it is "
+                "well, and run the same command again, it continues."
             ) from error
 
 
@@ -142,7 +160,7 @@ def import_ray() -> Any:
         raise MissingExtraError(
             "--engine ray needs Ray Data; run `pip install 'user-itr[ray]'` on every machine."
         ) from error
-    logging.getLogger("ray.data").setLevel(logging.WARNING)
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
     return ray
 
 
