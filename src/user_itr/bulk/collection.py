@@ -96,7 +96,9 @@ def read_manifest(folder: Path) -> CollectionManifest:
             f"{folder}: holds no embeddings; make some with `user-itr encode SOURCE --out FOLDER`."
         ) from None
     except (OSError, ValueError) as error:
-        raise CollectionError(f"{file}: cannot be read ({error}); encode again.") from error
+        raise CollectionError(
+            f"{file}: cannot be read ({error}); encode into another folder."
+        ) from error
     version = content.get("format_version") if isinstance(content, dict) else None
     if isinstance(version, int) and version > FORMAT_VERSION:
         raise CollectionError(
@@ -108,7 +110,10 @@ def read_manifest(folder: Path) -> CollectionManifest:
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(map(str, first["loc"])) or "it"
-        raise CollectionError(f"{file}: {field}: {first['msg']}; encode again.") from error
+        raise CollectionError(
+            f"{file}: {field}: {first['msg']}; it is damaged or not ours, so encode into another "
+            "folder."
+        ) from error
 
 
 class EmbeddingCollection:
