@@ -102,9 +102,9 @@ def encode_on_ray(
         load_encoder: gives the model; picklable.
         job: the request.
         numbers: which shards.
-        address: of a cluster ("auto", "HOST:PORT", "ray://HOST:PORT"); by default what RAY_ADDRESS
-            says, or one that is started on this machine. A connection that this process has already
-            is used as it is.
+        address: of a cluster ("auto" or "HOST:PORT"); by default what RAY_ADDRESS says, or one that
+            is started on this machine. A connection that this process has already is used as it
+            is.
         advance: called with the images of a shard that is done.
 
     Yields:

@@ -48,7 +48,7 @@ def encode_command(
     address: str | None = typer.Option(
         None,
         "--address",
-        help="Ray cluster: auto, HOST:PORT or ray://HOST:PORT; by default one is started here.",
+        help="Ray cluster: auto or HOST:PORT; by default one is started here.",
     ),
     overwrite: bool = typer.Option(
         False, "--overwrite", help="Begin anew where --out holds other embeddings."
