@@ -39,6 +39,9 @@ from user_itr.training.step import TrainingStep
 STILL_STEPS = 20
 """So many steps in a row without any gradient end a run."""
 
+FUSED_DEVICES = ("cpu", "cuda")
+"""Where AdamW has one kernel for a step."""
+
 
 class Reporter(Protocol):
     """What a run tells while it goes on."""
@@ -104,6 +107,8 @@ class Trainer:
         self.optimizer = torch.optim.AdamW(
             parameter_groups(encoder, objective, settings.optimizer),
             weight_decay=settings.optimizer.weight_decay,
+            # One pass over the weights; its own way of skipping steps is not the scaler's.
+            fused=training.precision != "16-mixed" and self.fabric.device.type in FUSED_DEVICES,
         )
         per_epoch = -(-prepared.batches.batches_per_epoch // training.accumulate)
         self.scheduler = LambdaLR(
