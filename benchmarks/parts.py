@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,18 +9,23 @@ from typing import Any
 
 
 class Parts:
-    """A clock for each part. Work on the CPU is over when a call returns, so this needs no more."""
+    """Seconds of each part. Work on the CPU is over when a call returns, so this needs no more.
 
-    def __init__(self) -> None:
+    Args:
+        clock: tells seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self.clock = clock
         self.seconds: dict[str, float] = defaultdict(float)
 
     @contextmanager
     def part(self, name: str) -> Iterator[None]:
-        started = time.perf_counter()
+        started = self.clock()
         try:
             yield
         finally:
-            self.seconds[name] += time.perf_counter() - started
+            self.seconds[name] += self.clock() - started
 
     def wrap(self, owner: Any, method: str, name: str) -> None:
         """Count every call of a method of one object."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import statistics
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -76,36 +75,38 @@ def _objective_operations(
     return float(flops.get_total_flops())
 
 
-def product_rate(dtype: torch.dtype, size: int = 2048) -> float:
+def product_rate(dtype: torch.dtype, clock: Callable[[], float], size: int = 2048) -> float:
     """Operations a second of a square matrix product, the best of some."""
     left, right = (torch.randn(size, size).to(dtype) for _ in range(2))
     out = torch.empty(size, size, dtype=dtype)
-    return 2 * size**3 / _best(lambda: torch.mm(left, right, out=out))
+    return 2 * size**3 / _best(lambda: torch.mm(left, right, out=out), clock)
 
 
-def copy_rate(mebibytes: int = 256) -> float:
+def copy_rate(clock: Callable[[], float], mebibytes: int = 256) -> float:
     """Bytes read and written a second by a copy of a block that no cache near a core holds."""
     source = torch.ones(mebibytes * 2**18)
     target = torch.zeros_like(source)
-    return 2 * source.nbytes / _best(lambda: target.copy_(source))
+    return 2 * source.nbytes / _best(lambda: target.copy_(source), clock)
 
 
-def _best(work: Callable[[], object]) -> float:
+def _best(work: Callable[[], object], clock: Callable[[], float]) -> float:
     seconds = []
     for _ in range(ROUNDS):
-        started = time.perf_counter()
+        started = clock()
         work()
-        seconds.append(time.perf_counter() - started)
+        seconds.append(clock() - started)
     return min(seconds)
 
 
-def print_limits(trainer: Trainer, batch: Batch, seconds: list[float]) -> None:
+def print_limits(
+    trainer: Trainer, batch: Batch, seconds: list[float], clock: Callable[[], float]
+) -> None:
     """Compare measured seconds a step with the least that the counted work can take."""
     total, objective, moved = count_step(trainer, batch)
     mixed = trainer.fabric.strategy.precision.precision == "bf16-mixed"
     dtype = torch.bfloat16 if mixed else torch.float32
-    rates = {d: product_rate(d) for d in {dtype, torch.float32}}
-    bandwidth = copy_rate()
+    rates = {d: product_rate(d, clock) for d in {dtype, torch.float32}}
+    bandwidth = copy_rate(clock)
     trained = sum(p.numel() for p in trainer.step.model.parameters() if p.requires_grad)
     # AdamW reads weight, gradient and two moments and writes all but the gradient; clipping reads
     # gradients twice and writes them; the momentum update reads both weights and writes one.

@@ -55,10 +55,14 @@ def silent(title: str) -> Iterator[Callable[[int, int], None]]:
     yield lambda done, total: None
 
 
+Clock = Callable[[], float]
+"""Tells seconds."""
+
+
 class Plain:
     """The plain side: its steps, their seconds, losses and parts."""
 
-    def __init__(self, settings: Settings, prepared: Preparation) -> None:
+    def __init__(self, settings: Settings, prepared: Preparation, clock: Clock) -> None:
         compactor = prepared.model.compactor
         assert compactor is not None
         assert compactor.grid is not None
@@ -75,13 +79,14 @@ class Plain:
         model.text.linear.load_state_dict(encoder.text.linear.state_dict())
         model.text.pooling.load_state_dict(encoder.text.pooling.state_dict())
         steps = prepared.batches.batches_per_epoch * settings.training.epochs
+        self.clock = clock
         self.training = PlainTraining(model, settings, steps)
         self.data = PlainData(compactor.grid, compactor.mean, compactor.projection)
         self.reader = PairReader(settings, prepared)
         self.batches = self.reader.batches()
         self.seconds: list[float] = []
         self.losses: list[float] = []
-        self.parts = parts = Parts()
+        self.parts = parts = Parts(clock)
         for encoders, kind in ((model, ""), (self.training.momentum_model, "momentum ")):
             parts.wrap(encoders.image, "forward", f"{kind}image encoder")
             parts.wrap(encoders.text, "forward", f"{kind}text encoder")
@@ -89,7 +94,7 @@ class Plain:
     def step(self) -> None:
         pairs = next(self.batches)
         training, part = self.training, self.parts.part
-        started = time.perf_counter()
+        started = self.clock()
         with part("data"):
             batch = self.data.collate([self.reader.item(pair) for pair in pairs])
         queries = training.encode(batch)
@@ -105,7 +110,7 @@ class Plain:
         with part("momentum update"):
             training.update_momentum()
         self.losses.append(loss.item())
-        self.seconds.append(time.perf_counter() - started)
+        self.seconds.append(self.clock() - started)
 
 
 class Ours:
@@ -116,6 +121,7 @@ class Ours:
         prepared: its data and model.
         place: for the run's folder.
         steps: to do.
+        clock: tells seconds.
         between: called after each step, off the clock.
     """
 
@@ -125,8 +131,10 @@ class Ours:
         prepared: Preparation,
         place: Path,
         steps: int,
+        clock: Clock,
         between: Callable[[int], None] = lambda done: None,
     ) -> None:
+        self.clock = clock
         self.steps = steps
         self.between = between
         self.seconds: list[float] = []
@@ -134,7 +142,7 @@ class Ours:
         folder = RunFolder(place)
         folder.create(settings)
         self.trainer = Trainer(settings, prepared, folder, self)
-        self.parts = parts = Parts()
+        self.parts = parts = Parts(clock)
         step = self.trainer.step
         parts.wrap_iterator(prepared.batches, "epoch", "data")
         for encoders, kind in ((step.model, ""), (step.contrast.encoder, "momentum ")):
@@ -148,7 +156,7 @@ class Ours:
         parts.wrap(step, "after_update", "momentum update")
 
     def run(self) -> None:
-        self.started = time.perf_counter()
+        self.started = self.clock()
         try:
             self.trainer.fit()
         except Interrupted:
@@ -156,28 +164,28 @@ class Ours:
         raise SystemExit(f"the run has fewer than {self.steps} steps; give fewer with --steps")
 
     def step(self, epoch: int, batch: int, batches: int, values: dict[str, float]) -> None:
-        self.seconds.append(time.perf_counter() - self.started)
+        self.seconds.append(self.clock() - self.started)
         self.losses.append(values["loss"])
         self.between(len(self.losses))
         if len(self.losses) == self.steps:
             signal.raise_signal(signal.SIGINT)
-        self.started = time.perf_counter()
+        self.started = self.clock()
 
     def evaluated(self, epoch: int, metrics: CrossModalMetrics, best: bool) -> None:
-        self.started = time.perf_counter()
+        self.started = self.clock()
 
 
 def compare(options: argparse.Namespace, settings: Settings, place: Path) -> None:
     """Both sides in turns: throughput, parts, losses."""
     prepared = prepare(settings, silent)
-    plain = Plain(settings, prepared)
+    plain = Plain(settings, prepared, options.clock)
 
     def turn(done: int) -> None:
         if done % options.turn == 0:
             for _ in range(options.turn):
                 plain.step()
 
-    ours = Ours(settings, prepared, place / "run", options.steps, turn)
+    ours = Ours(settings, prepared, place / "run", options.steps, options.clock, turn)
     ours.run()
     batch = next(plain.batches)
     pairs = len(batch)
@@ -236,9 +244,9 @@ def limits(options: argparse.Namespace, settings: Settings, place: Path) -> None
     """Ours alone, and the least time that its work can take."""
     prepared = prepare(settings, silent)
     batch = next(prepared.batches.epoch(0))
-    ours = Ours(settings, prepared, place / "run", options.steps)
+    ours = Ours(settings, prepared, place / "run", options.steps, options.clock)
     ours.run()
-    print_limits(ours.trainer, batch, ours.seconds[options.turn :])
+    print_limits(ours.trainer, batch, ours.seconds[options.turn :], options.clock)
 
 
 VARIANTS = {
@@ -262,7 +270,9 @@ def vary(options: argparse.Namespace, place: Path) -> None:
         for number, (name, changes) in enumerate(VARIANTS.items()):
             settings = load(options, changes)
             folder = place / f"run-{turn}-{number}"
-            ours = Ours(settings, prepare(settings, silent), folder, options.turn + 1)
+            ours = Ours(
+                settings, prepare(settings, silent), folder, options.turn + 1, options.clock
+            )
             ours.run()
             seconds[name] += ours.seconds[1:]
     print(f"{'seconds a step':<34}{'best':>8}{'median':>8}")
@@ -284,11 +294,11 @@ def memory_of(options: argparse.Namespace, settings: Settings, place: Path) -> N
     prepared = prepare(settings, silent)
     before = peak_mib(reset=True)
     if options.side == "plain":
-        plain = Plain(settings, prepared)
+        plain = Plain(settings, prepared, options.clock)
         for _ in range(options.steps):
             plain.step()
     else:
-        Ours(settings, prepared, place / "run", options.steps).run()
+        Ours(settings, prepared, place / "run", options.steps, options.clock).run()
     print(f"{options.side}: {peak_mib():.0f} MiB, {peak_mib() - before:.0f} MiB beyond its start")
 
 
@@ -308,13 +318,26 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=30)
     parser.add_argument("--turn", type=int, default=5, help="steps of one side before the other's")
     parser.add_argument("--set", action="append", default=[], help="setting, as of user-itr train")
+    parser.add_argument("--threads", type=int, help="of torch; by default one a core")
+    parser.add_argument(
+        "--processor-time",
+        action="store_true",
+        help="count seconds of processor time: with one thread, on a machine that others use too",
+    )
     parser.add_argument("--side", choices=["plain", "ours"], help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.what == "memory" and options.side is None:
         memory(options)
         return
+    if options.threads is not None:
+        torch.set_num_threads(options.threads)
+    options.clock = time.process_time if options.processor_time else time.perf_counter
     settings = load(options, NO_CHANCE)
-    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads", flush=True)
+    print(
+        f"torch {torch.__version__}, threads: {torch.get_num_threads()}, seconds of "
+        f"{'processor' if options.processor_time else 'wall-clock'} time",
+        flush=True,
+    )
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)

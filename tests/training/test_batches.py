@@ -199,9 +199,9 @@ def test_states_are_the_rows_of_the_tokens(probability: float) -> None:
 def test_long_batches_are_padded_in_groups_of_like_length() -> None:
     batches = source([5] * 90, batch_size=80, captions_per_image=5)
     first = next(iter(batches.epoch(0)))
-    assert len(first.tokens) == round(400 / BUCKET) == 3
+    assert len(first.tokens) == round(400 / BUCKET) == 6
     lengths = [mask.sum(dim=1).tolist() for mask in first.masks]
-    assert [len(group) for group in lengths] == [134, 133, 133]
+    assert [len(group) for group in lengths] == [67, 67, 67, 67, 66, 66]
     flat = [n for group in lengths for n in group]
     assert flat == sorted(flat)
     for mask, group in zip(first.masks, lengths, strict=True):

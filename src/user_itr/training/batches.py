@@ -19,7 +19,7 @@ from user_itr.model.tokenizer import TokenizedCaptions
 from user_itr.training.augmentation import augment_words
 from user_itr.training.views import RegionSource
 
-BUCKET = 128
+BUCKET = 64
 """Captions of a batch are sorted by length and padded in groups of about this many."""
 
 
