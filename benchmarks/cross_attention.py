@@ -1,6 +1,6 @@
 """Time scoring every pair of a test set: our dual encoder against stacked cross attention.
 
-    python benchmarks/cross_attention.py            # cross attention on 50 and 100 captions
+    python benchmarks/cross_attention.py            # cross attention on 200 and 400 captions
     python benchmarks/cross_attention.py --part 5000 --rounds 1       # on all of them
 
 Cross attention is the text-to-image form of SCAN (Lee et al., "Stacked cross attention for
@@ -93,7 +93,7 @@ def cross_attention(
         gram: see `scan_scores`.
     """
     by_length = np.argsort(captions.lengths, kind="stable")
-    chosen = by_length[np.linspace(0, len(by_length) - 1, count).round().astype(np.int64)]
+    chosen = by_length[((np.arange(count) + 0.5) * len(by_length) / count).astype(np.int64)]
     scores = torch.empty(len(regions), count)
     for start in range(0, count, CAPTIONS):
         positions, real = captions.positions(chosen[start : start + CAPTIONS])
@@ -163,6 +163,7 @@ class Clock:
         started = self.now()
         result = work()
         self.seconds.setdefault(name, []).append(self.now() - started)
+        print(f"  {name}: {self.seconds[name][-1]:.3f} s", flush=True)
         return result
 
     def pick(self, how: Callable[[list[float]], float]) -> dict[str, float]:
@@ -173,7 +174,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--images", type=int, default=1_000)
     parser.add_argument("--captions", type=int, default=5_000)
-    parser.add_argument("--part", type=int, default=100, help="captions for cross attention")
+    parser.add_argument("--part", type=int, default=400, help="captions for cross attention")
     parser.add_argument("--regions", type=int, default=36)
     parser.add_argument("--width", type=int, default=1_024)
     parser.add_argument("--tokens", type=float, default=14.0, help="of a caption, on average")

@@ -184,6 +184,11 @@ def compare(options: argparse.Namespace, settings: Settings, place: Path) -> Non
         if done % options.turn == 0:
             for _ in range(options.turn):
                 plain.step()
+            print(
+                f"  {done} steps of each: plain {plain.seconds[-1]:.3f} s, ours "
+                f"{ours.seconds[-1]:.3f} s, losses {plain.losses[-1]:.5f} {ours.losses[-1]:.5f}",
+                flush=True,
+            )
 
     ours = Ours(settings, prepared, place / "run", options.steps, options.clock, turn)
     ours.run()

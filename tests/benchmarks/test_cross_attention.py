@@ -80,5 +80,5 @@ def test_a_part_of_the_captions_spans_all_lengths() -> None:
     words, regions = torch.randn(len(captions.ids), 4), torch.randn(2, 3, 4)
     part = cross_attention(regions, words, captions, 4, gram=False)
     whole = cross_attention(regions, words, captions, 400, gram=False)
-    chosen = [0, 133, 266, 399]
+    chosen = [50, 150, 250, 350]
     torch.testing.assert_close(part, whole[:, chosen], atol=1e-5, rtol=1e-5)
