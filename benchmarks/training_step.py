@@ -7,7 +7,8 @@ Both sides start from the same weights and see the same pairs in the same order,
 and cropped views, without dropout. Ours is `Trainer.fit`; plain is `plain_user.py`, run in turns
 with it, some steps each. `compare` (the default) prints pairs a second, milliseconds a step by part
 and both losses; `memory` the peak of each side in a process of its own; `limits` compares ours with
-what the processor can multiply and move; `settings` runs ours with one setting changed at a time.
+what the processor can multiply and move. `--set` changes our side, and plain's where plain has the
+setting.
 Any captioned set with images will do; missing features are extracted first.
 """
 
@@ -254,37 +255,6 @@ def limits(options: argparse.Namespace, settings: Settings, place: Path) -> None
     print_limits(ours.trainer, batch, ours.seconds[options.turn :], options.clock)
 
 
-VARIANTS = {
-    "as compared": NO_CHANCE,
-    "with dropout and dropped words": (),
-    "training.precision=32-true": (*NO_CHANCE, "training.precision=32-true"),
-    "model.text.cache=false": (*NO_CHANCE, "model.text.cache=false"),
-    "an image pass for each caption": (
-        *NO_CHANCE,
-        "training.captions_per_image=1",
-        "training.batch_size=320",
-    ),
-}
-"""Settings beside the preset's; as many pairs a step in all of them."""
-
-
-def vary(options: argparse.Namespace, place: Path) -> None:
-    """Ours with one setting changed at a time, in turns."""
-    seconds: dict[str, list[float]] = {name: [] for name in VARIANTS}
-    for turn in range(options.steps // options.turn):
-        for number, (name, changes) in enumerate(VARIANTS.items()):
-            settings = load(options, changes)
-            folder = place / f"run-{turn}-{number}"
-            ours = Ours(
-                settings, prepare(settings, silent), folder, options.turn + 1, options.clock
-            )
-            ours.run()
-            seconds[name] += ours.seconds[1:]
-    print(f"{'seconds a step':<34}{'best':>8}{'median':>8}")
-    for name, each in seconds.items():
-        print(f"{name:<34}{min(each):>8.3f}{statistics.median(each):>8.3f}")
-
-
 def load(options: argparse.Namespace, changes: Sequence[str]) -> Settings:
     return load_settings(
         "flickr8k",
@@ -317,7 +287,7 @@ def memory(options: argparse.Namespace) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", nargs="?", choices=["compare", "memory", "limits", "settings"])
+    parser.add_argument("what", nargs="?", choices=["compare", "memory", "limits"])
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--features", type=Path, help="feature store, as of user-itr train")
     parser.add_argument("--steps", type=int, default=30)
@@ -350,8 +320,6 @@ def main() -> None:
             memory_of(options, settings, place)
         elif options.what == "limits":
             limits(options, settings, place)
-        elif options.what == "settings":
-            vary(options, place)
         else:
             compare(options, settings, place)
 

@@ -118,7 +118,7 @@ class TransformerTokens(TokenEncoder):
 
     def lower(self, ids: Tensor, mask: Tensor) -> Tensor:
         """See `TokenEncoder.lower`."""
-        with self._attention(ids.device):
+        with self._attention(ids.device, trains=not self.cacheable):
             output = self.base(input_ids=ids, attention_mask=mask.long())
         states: Tensor = output.last_hidden_state
         return states
@@ -130,7 +130,7 @@ class TransformerTokens(TokenEncoder):
         from transformers.masking_utils import create_bidirectional_mask
 
         config: Any = self.base.config
-        with self._attention(states.device):
+        with self._attention(states.device, trains=True):
             attended = create_bidirectional_mask(config, states, mask.long())
             for layer in self.layers:
                 output = layer(states, attended)
@@ -138,7 +138,7 @@ class TransformerTokens(TokenEncoder):
         return states
 
     @contextmanager
-    def _attention(self, device: torch.device) -> Iterator[None]:
+    def _attention(self, device: torch.device, trains: bool) -> Iterator[None]:
         """Plain products and a softmax where a gradient is wanted on the CPU.
 
         Captions are short, and there the backward pass of PyTorch's fused attention takes several
@@ -146,7 +146,7 @@ class TransformerTokens(TokenEncoder):
         """
         config: Any = self.base.config
         usual = config._attn_implementation
-        if torch.is_grad_enabled() and device.type == "cpu":
+        if trains and torch.is_grad_enabled() and device.type == "cpu":
             config._attn_implementation = "eager"
         try:
             yield
