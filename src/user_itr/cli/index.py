@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from user_itr.search.update import IndexReport
 
 MODEL_VARIABLE = "USER_ITR_MODEL"
+RUNTIME_VARIABLE = "USER_ITR_RUNTIME"
 INDEX_HELP = (
     "Folder of the index, or s3://BUCKET/PREFIX; by default a folder in the user's data folder."
 )
@@ -145,10 +146,16 @@ def find_model(given: str | None, index: Place) -> str:
 
 
 def load_encoder(checkpoint: str) -> Encoder:
-    """The model of a checkpoint."""
+    """The model of a checkpoint, computed by the environment's runtime or the fastest there is.
+
+    Raises:
+        ConfigError: if the environment names no runtime.
+    """
+    from user_itr.features.runtime import as_runtime
     from user_itr.model.embedder import load
 
-    return load(checkpoint)
+    runtime = as_runtime(os.environ.get(RUNTIME_VARIABLE) or "auto", RUNTIME_VARIABLE)
+    return load(checkpoint, runtime=runtime)
 
 
 def printable(text: object) -> str:

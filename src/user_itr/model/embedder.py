@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +24,7 @@ from user_itr.features.guides.pooled import pooled_embedding
 from user_itr.features.guides.registry import create_guide, pooled_backbone
 from user_itr.features.preprocessing import Preprocess, RegionsAndGuide
 from user_itr.features.regions import PRECOMPUTED
+from user_itr.features.runtime import Runtime, with_runtime
 from user_itr.model.checkpoint import TrainedModel, load_model
 from user_itr.model.tokenizer import TokenizedCaptions
 from user_itr.pretrained import DEFAULT
@@ -38,10 +42,21 @@ class Embedder:
     Args:
         model: the trained model.
         device: where it computes; a GPU where there is one, by default.
+        runtime: what computes the image backbones; see `with_runtime`. Embeddings of different
+            runtimes may be compared, so that `fingerprint` does not depend on it.
+
+    Raises:
+        MissingExtraError: when an image is first encoded, if the runtime is not installed.
     """
 
-    def __init__(self, model: TrainedModel, device: str | torch.device | None = None) -> None:
+    def __init__(
+        self,
+        model: TrainedModel,
+        device: str | torch.device | None = None,
+        runtime: Runtime = "auto",
+    ) -> None:
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.runtime: Runtime = runtime
         self.model = model
         self.encoder = model.encoder.to(self.device).eval()
         self.compactor = None if model.compactor is None else model.compactor.to(self.device)
@@ -84,7 +99,7 @@ class Embedder:
                 )
             backbone = create_backbone(name)
             _require_weights(backbone, wanted)
-            self._backbone = backbone.to(self.device)
+            self._backbone = with_runtime(backbone.to(self.device), self.runtime)
         return self._backbone
 
     @property
@@ -102,7 +117,7 @@ class Embedder:
         if self._guide is None:
             guide = create_guide(str(wanted["backbone"]))
             _require_weights(guide, wanted)
-            self._guide = guide.to(self.device)
+            self._guide = with_runtime(guide.to(self.device), self.runtime)
         return self._guide
 
     @property
@@ -116,7 +131,7 @@ class Embedder:
     def encode_images(
         self, images: Sequence[Image.Image | str | Path], batch_size: int = 32
     ) -> np.ndarray:
-        """Embed images.
+        """Embed images; threads decode the next batch while one is encoded.
 
         Args:
             images: N decoded images or files.
@@ -129,10 +144,30 @@ class Embedder:
             DataError: if a file cannot be decoded.
         """
         embeddings = np.empty((len(images), self.dim), dtype=np.float32)
-        for start in range(0, len(images), batch_size):
-            pixels = np.stack([self._pixels(i) for i in images[start : start + batch_size]])
+        for start, pixels in self._pixel_batches(images, batch_size):
             embeddings[start : start + len(pixels)] = self.encode_pixels(pixels)
         return embeddings
+
+    def _pixel_batches(
+        self, images: Sequence[Image.Image | str | Path], batch_size: int
+    ) -> Iterator[tuple[int, np.ndarray]]:
+        """The place of each batch and its pixels, at most two batches ahead."""
+        if not images:
+            return
+        _ = self.draft  # loads the networks, which the threads share
+        pool = ThreadPoolExecutor(min(4, os.cpu_count() or 1), thread_name_prefix="decode")
+        ahead: deque[tuple[int, list[Future[np.ndarray]]]] = deque()
+        try:
+            for start in range(0, len(images), batch_size):
+                batch = images[start : start + batch_size]
+                ahead.append((start, [pool.submit(self._pixels, image) for image in batch]))
+                if len(ahead) == 2:
+                    place, pending = ahead.popleft()
+                    yield place, np.stack([future.result() for future in pending])
+            for place, pending in ahead:
+                yield place, np.stack([future.result() for future in pending])
+        finally:
+            pool.shutdown(cancel_futures=True)
 
     def _pixels(self, image: Image.Image | str | Path) -> np.ndarray:
         if isinstance(image, Image.Image):
@@ -245,17 +280,22 @@ class Embedder:
         return embeddings
 
 
-def load(path: str | Path = DEFAULT, device: str | torch.device | None = None) -> Embedder:
+def load(
+    path: str | Path = DEFAULT,
+    device: str | torch.device | None = None,
+    runtime: Runtime = "auto",
+) -> Embedder:
     """Load a trained model, by default the one that ships.
 
     Args:
         path: a checkpoint's folder, a run's folder (its best checkpoint), or "shipped:NAME".
         device: see `Embedder`.
+        runtime: see `Embedder`.
 
     Raises:
         CheckpointError: if there is none, it is damaged, or a part it names is not installed.
     """
-    return Embedder(load_model(path), device)
+    return Embedder(load_model(path), device, runtime)
 
 
 def _require_weights(network: Backbone, wanted: dict[str, JsonValue]) -> None:
