@@ -3,6 +3,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,6 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
-from conftest import Photos
 from user_itr.demo.sample_photos import copy_sample_photos
 from user_itr.errors import ConfigError, FeatureError, MissingExtraError
 from user_itr.features.backbones import onnx_backbone
@@ -23,6 +23,8 @@ from user_itr.features.extraction import extract_features
 from user_itr.features.guides.pooled import PooledGuide
 from user_itr.features.runtime import as_runtime, with_runtime
 from user_itr.features.store import FeatureStore
+
+Photos = Callable[..., list[tuple[str, Path]]]
 
 
 class Picky(QuadrantMeans):
@@ -71,6 +73,20 @@ def test_agrees_with_the_plain_network(name: str, sample_photos: list[Path]) -> 
     assert F.cosine_similarity(found, expected, dim=-1)[seen].min() > 0.9999
     assert F.cosine_similarity(found.mean(1), expected.mean(1), dim=-1).min() > 0.9999
     torch.testing.assert_close(fast.encode(pixels[2:5]), found[2:5], atol=1e-4, rtol=1e-4)
+
+
+def test_the_number_of_threads_changes_no_bit(
+    lite0: EfficientNetLite, sample_photos: list[Path]
+) -> None:
+    pixels = np.stack([lite0.load(path) for path in sample_photos])
+    alone = with_runtime(lite0, "auto").encode(pixels)
+    before = torch.get_num_threads()
+    torch.set_num_threads(before + 2)
+    try:
+        together = with_runtime(lite0, "auto").encode(pixels)
+    finally:
+        torch.set_num_threads(before)
+    assert torch.equal(alone, together)
 
 
 def test_a_pooled_guide_is_exported_whole(sample_photos: list[Path]) -> None:
