@@ -27,13 +27,32 @@ from user_itr.features.store import FeatureStore
 Photos = Callable[..., list[tuple[str, Path]]]
 
 
+class AnyBatch(QuadrantMeans):
+    """`QuadrantMeans` in operations that an exported network can hold."""
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        half = self.size // 2
+        cells = pixels.float().reshape(-1, 2, half, 2, half, 3).mean(dim=(2, 4))
+        return cells.flatten(1, 2) * self.scale
+
+
 class Picky(QuadrantMeans):
     """Decides by the values of its input, which no exported network can."""
 
-    faster_by_onnx = True
-
     def forward(self, pixels: Tensor) -> Tensor:
         return super().forward(pixels if int(pixels.float().sum()) % 2 else pixels + 1)
+
+
+class OneBatch(QuadrantMeans):
+    """Has a constant where the exporter saw a batch size."""
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        return super().forward(pixels) + torch.zeros(int(pixels.shape[0]), 1, 1)
+
+
+@pytest.fixture
+def quadrants() -> AnyBatch:
+    return AnyBatch()
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +137,7 @@ def test_the_export_is_kept_and_a_damaged_one_is_made_again(
 
     monkeypatch.setattr(onnx_backbone, "_export", None)  # from here on the file must do
     torch.testing.assert_close(OnnxBackbone(quadrants).encode(pixels), expected)
-    other = QuadrantMeans(scale=2.0)
+    other = AnyBatch(scale=2.0)
     assert exported_file(other) != file
     with pytest.raises(FeatureError, match="cannot take it"):
         OnnxBackbone(other)
@@ -132,8 +151,12 @@ def test_a_cache_that_cannot_be_written_stops_nothing(
     torch.testing.assert_close(OnnxBackbone(quadrants).encode(pixels), quadrants.encode(pixels))
 
 
-def test_a_network_that_cannot_be_exported(caplog: pytest.LogCaptureFixture) -> None:
-    picky = Picky()
+@pytest.mark.parametrize("kind", [Picky, OneBatch])
+def test_a_network_that_cannot_be_exported(
+    kind: type[QuadrantMeans], caplog: pytest.LogCaptureFixture
+) -> None:
+    picky = kind()
+    picky.faster_by_onnx = True
     with pytest.raises(FeatureError, match=r"quadrant-means: ONNX Runtime cannot take it \("):
         with_runtime(picky, "onnxruntime")
     with caplog.at_level(logging.WARNING):

@@ -129,7 +129,8 @@ def fold_padding(network: nn.Module) -> None:
         if isinstance(module, nn.ReLU6):
             module.inplace = True
         padding = getattr(module, "static_padding", None)
-        if isinstance(padding, nn.ZeroPad2d) and len(set(padding.padding)) == 1:
+        folds = isinstance(padding, nn.ZeroPad2d) and len(set(padding.padding)) == 1
+        if isinstance(module, nn.Conv2d) and folds:
             module.padding = padding.padding[:2]
             module.static_padding = nn.Identity()
 
