@@ -25,7 +25,7 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from user_itr import Embedder, load
-from user_itr.data.images import find_images
+from user_itr.data.images import find_images, load_image
 from user_itr.demo.sample_photos import copy_sample_photos
 from user_itr.features.backbones.efficientnet_lite import (
     INPUT_SIZES,
@@ -147,7 +147,7 @@ def networks(plain: Plain, paths: list[Path], rounds: int) -> None:
 
 def photos(title: str, plain: Plain, ours: Embedder, paths: list[Path], rounds: int) -> None:
     def ours_decoded() -> list[np.ndarray]:
-        return [pixels for _, pixels in ours._pixel_batches(paths, BATCH)]
+        return [ours.preprocess(load_image(path, draft=ours.draft)) for path in paths]
 
     def plain_decoded() -> list[np.ndarray]:
         images = plain.decode(paths)

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections import deque
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -131,7 +128,7 @@ class Embedder:
     def encode_images(
         self, images: Sequence[Image.Image | str | Path], batch_size: int = 32
     ) -> np.ndarray:
-        """Embed images; threads decode the next batch while one is encoded.
+        """Embed images.
 
         Args:
             images: N decoded images or files.
@@ -144,30 +141,10 @@ class Embedder:
             DataError: if a file cannot be decoded.
         """
         embeddings = np.empty((len(images), self.dim), dtype=np.float32)
-        for start, pixels in self._pixel_batches(images, batch_size):
+        for start in range(0, len(images), batch_size):
+            pixels = np.stack([self._pixels(i) for i in images[start : start + batch_size]])
             embeddings[start : start + len(pixels)] = self.encode_pixels(pixels)
         return embeddings
-
-    def _pixel_batches(
-        self, images: Sequence[Image.Image | str | Path], batch_size: int
-    ) -> Iterator[tuple[int, np.ndarray]]:
-        """The place of each batch and its pixels, at most two batches ahead."""
-        if not images:
-            return
-        _ = self.draft  # loads the networks, which the threads share
-        pool = ThreadPoolExecutor(min(4, os.cpu_count() or 1), thread_name_prefix="decode")
-        ahead: deque[tuple[int, list[Future[np.ndarray]]]] = deque()
-        try:
-            for start in range(0, len(images), batch_size):
-                batch = images[start : start + batch_size]
-                ahead.append((start, [pool.submit(self._pixels, image) for image in batch]))
-                if len(ahead) == 2:
-                    place, pending = ahead.popleft()
-                    yield place, np.stack([future.result() for future in pending])
-            for place, pending in ahead:
-                yield place, np.stack([future.result() for future in pending])
-        finally:
-            pool.shutdown(cancel_futures=True)
 
     def _pixels(self, image: Image.Image | str | Path) -> np.ndarray:
         if isinstance(image, Image.Image):
