@@ -50,7 +50,7 @@ def extract(
     ),
     runtime: str = typer.Option(
         "torch",
-        help="torch, onnxruntime (several times faster on a CPU, other last bits; extra: fast), "
+        help="torch, onnxruntime (twice as fast or more on a CPU, other last bits; extra: fast), "
         "or auto.",
     ),
     overwrite: bool = typer.Option(

@@ -34,7 +34,7 @@ class EfficientNetLite(Backbone):
 
     The whole image is squashed to the square input with bicubic interpolation, so that nothing of
     a photo is cropped away; pixels are normalised as (x - 127) / 128, as in training. BatchNorm and
-    padding are folded into the convolutions: the same features to 1e-4, two to three times faster.
+    padding are folded into the convolutions: the same features to 1e-4, about twice as fast.
 
     Args:
         name: a key of `INPUT_SIZES`.

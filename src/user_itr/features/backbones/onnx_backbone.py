@@ -1,4 +1,4 @@
-"""A backbone computed by ONNX Runtime: float32 as before, several times faster on a CPU.
+"""A backbone computed by ONNX Runtime: float32 as before, and faster on a CPU.
 
 ONNX Runtime keeps the activations of convolutions in blocks of channels, and applies padding and
 activation while a block is in the processor's cache; PyTorch reads and writes the memory for each.
