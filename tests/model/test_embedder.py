@@ -62,7 +62,7 @@ def model(backbone: EfficientNetLite) -> TrainedModel:
 
 @pytest.fixture(scope="module")
 def embedder(model: TrainedModel) -> Embedder:
-    return Embedder(model, "cpu")
+    return Embedder(model, "cpu", "torch")
 
 
 @pytest.fixture(scope="module")
