@@ -146,5 +146,6 @@ def _subsection(section: type[BaseModel], name: str) -> type[BaseModel] | None:
     field = section.model_fields.get(name)
     inner = None if field is None else field.annotation
     # tuple[int, ...] is an instance of type, too, before Python 3.11
-    plain = isinstance(inner, type) and get_origin(inner) is None
-    return inner if plain and issubclass(inner, BaseModel) else None
+    if not isinstance(inner, type) or get_origin(inner) is not None:
+        return None
+    return inner if issubclass(inner, BaseModel) else None

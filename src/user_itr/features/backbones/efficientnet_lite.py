@@ -129,8 +129,9 @@ def fold_padding(network: nn.Module) -> None:
         if isinstance(module, nn.ReLU6):
             module.inplace = True
         padding = getattr(module, "static_padding", None)
-        folds = isinstance(padding, nn.ZeroPad2d) and len(set(padding.padding)) == 1
-        if isinstance(module, nn.Conv2d) and folds:
+        if not isinstance(module, nn.Conv2d) or not isinstance(padding, nn.ZeroPad2d):
+            continue
+        if len(set(padding.padding)) == 1:
             module.padding = padding.padding[:2]
             module.static_padding = nn.Identity()
 
