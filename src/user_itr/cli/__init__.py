@@ -13,6 +13,7 @@ import typer
 
 from user_itr import __version__
 from user_itr.errors import UserItrError
+from user_itr.training.launching import report
 
 app = typer.Typer(
     name="user-itr",
@@ -88,5 +89,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         app(args=None if arguments is None else list(arguments))
     except UserItrError as error:
-        typer.echo(f"user-itr: {error}", err=True)
+        # The process that started this one says it once, whoever else fails with it.
+        if not report(error=str(error)):
+            typer.echo(f"user-itr: {error}", err=True)
         sys.exit(error.exit_code)

@@ -23,8 +23,13 @@ from user_itr.features.regions import Regions
 class RegionSource(Protocol):
     """Regions of images of the train split."""
 
-    def __call__(self, images: np.ndarray, rng: np.random.Generator) -> Tensor:
-        """Regions (B, K, d) float32 of images (B,) int64, any chance drawn from `rng`."""
+    def __call__(
+        self, images: np.ndarray, rng: np.random.Generator, kept: slice = slice(None)
+    ) -> Tensor:
+        """Regions (B, K, d) float32 of images (B,) int64, any chance drawn from `rng`.
+
+        Only those of `images[kept]` are given, with what chance has them be among all `images`.
+        """
         ...
 
 
@@ -40,9 +45,11 @@ class StoredRegions:
     array: np.ndarray
     rows: np.ndarray
 
-    def __call__(self, images: np.ndarray, rng: np.random.Generator) -> Tensor:
-        """Regions (B, K, d) float32 of images (B,) int64."""
-        return _float32(self.array[self.rows[images]])
+    def __call__(
+        self, images: np.ndarray, rng: np.random.Generator, kept: slice = slice(None)
+    ) -> Tensor:
+        """See `RegionSource`."""
+        return _float32(self.array[self.rows[images[kept]]])
 
 
 @dataclass(frozen=True)
@@ -61,9 +68,12 @@ class RandomViews:
     compactor: Compactor | None = None
     crop: float = 1.0
 
-    def __call__(self, images: np.ndarray, rng: np.random.Generator) -> Tensor:
-        """Regions (B, K, d) float32 of images (B,) int64."""
+    def __call__(
+        self, images: np.ndarray, rng: np.random.Generator, kept: slice = slice(None)
+    ) -> Tensor:
+        """See `RegionSource`."""
         which, window = self.choose(len(images), rng)
+        which, images = which[kept], images[kept]
         raw = torch.empty(len(images), *self.views[0].array.shape[1:])
         for number, view in enumerate(self.views):
             chosen = np.flatnonzero(which == number)
