@@ -58,7 +58,11 @@ GATHERED: dict[str, tuple[str, ...]] = {
         "model.image.guide_norm_regions=6",
     ),
 }
-LOCAL = {
+SHORT_FLOATS: dict[str, tuple[str, ...]] = {
+    "bfloat16": ("training.precision=bf16-mixed",),
+    "float16": ("training.precision=16-mixed",),
+}
+LOCAL: dict[str, tuple[str, ...]] = {
     "local": ("training.gather_negatives=false", "training.captions_per_image=2"),
     "local temperature": (
         "training.gather_negatives=false",

@@ -12,7 +12,17 @@ from pathlib import Path
 
 import pytest
 import torch
-from rank_runs import COMMON, GATHERED, LOCAL, STEPS, Plan, freeze_noise, result_of, write_plan
+from rank_runs import (
+    COMMON,
+    GATHERED,
+    LOCAL,
+    SHORT_FLOATS,
+    STEPS,
+    Plan,
+    freeze_noise,
+    result_of,
+    write_plan,
+)
 from safetensors.torch import load_file
 from tiny_runs import Recorder, resume, silent, tiny_settings, write_bert, write_scan_set
 from torch import Tensor
@@ -50,10 +60,9 @@ def cases(bert: Path) -> dict[str, tuple[int, tuple[str, ...]]]:
             "model.text.layer_dropout=0",
         ),
     }
-    found = {f"{name} on 2": (2, more) for name, more in {**whole, **LOCAL}.items()}
-    for name in ("uto", "local"):
-        found[f"{name} on 3"] = (3, {**whole, **LOCAL}[name])
-    return found
+    everything = {**whole, **LOCAL, **SHORT_FLOATS}
+    found = {f"{name} on 2": (2, more) for name, more in everything.items()}
+    return found | {f"{name} on 3": (3, everything[name]) for name in ("uto", "local")}
 
 
 MOVING = ("model.image.region_dropout=0.5", "training.checkpoint_minutes=1e-9")
@@ -109,9 +118,10 @@ def assert_close(found: dict[str, Tensor], wanted: dict[str, Tensor], atol: floa
 
 GATHERED_NAMES = ["uto on 2", "uto on 3", "temperature on 2", "triplet on 2", "bert on 2"]
 LOCAL_NAMES = ["local on 2", "local on 3", "local temperature on 2"]
+SHORT_NAMES = ["bfloat16 on 2", "float16 on 2"]
 
 
-@pytest.mark.parametrize("name", [*GATHERED_NAMES, *LOCAL_NAMES])
+@pytest.mark.parametrize("name", [*GATHERED_NAMES, *LOCAL_NAMES, *SHORT_NAMES])
 def test_ranks_agree_to_the_bit(
     folder: Path, cases: dict[str, tuple[int, tuple[str, ...]]], name: str
 ) -> None:
@@ -156,12 +166,28 @@ def test_gathered_negatives_equal_one_process(
     moved = [
         n
         for n, p in trainer.step.model.named_parameters()
-        if p.requires_grad and float((p - before[n]).abs().max()) > 1e-4
+        if p.requires_grad and float((p - before[n]).abs().max().detach()) > 1e-4
     ]
     assert len(moved) > 20  # so it is no trivial equality
     if trainer.step.objective.uses_momentum:
         queue = trainer.step.contrast.image_queue
         assert int(queue.filled) == queue.length  # went round
+
+
+@pytest.mark.parametrize("name", SHORT_NAMES)
+def test_short_floats_are_near_one_process(
+    data: Path,
+    tmp_path: Path,
+    folder: Path,
+    cases: dict[str, tuple[int, tuple[str, ...]]],
+    name: str,
+) -> None:
+    trainer, recorder = one_process(data, tmp_path / "run", cases[name][1])
+    with pytest.raises(Interrupted):
+        trainer.fit()
+    found = load_file(result_of(folder, name, 0))
+    assert found["losses"].tolist() == pytest.approx(recorder.losses, abs=0.05)
+    assert abs(recorder.losses[0] - recorder.losses[-1]) > 0.1
 
 
 def of_shares(ranks: int) -> Callable[[TrainingStep, Batch], tuple[dict[str, Tensor], NewKeys]]:
@@ -219,7 +245,7 @@ def test_a_run_goes_on_with_another_number_of_ranks(
     shutil.copytree(folder / "moving", moved)
     rest = Recorder()
     last = resume(moved, rest, freeze_noise)
-    assert_close(last.step.state_dict(), found, atol=0)
+    assert_close(found, last.step.state_dict(), atol=0)
     last.fit()
     assert rest.losses == pytest.approx(recorder.losses[BEFORE + STEPS :], abs=1e-4)
     assert_close(last.step.state_dict(), whole.step.state_dict(), atol=1e-4)

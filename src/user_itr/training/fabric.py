@@ -55,13 +55,17 @@ def create_fabric(
         devices, nodes = world()
         options: dict[str, Any] = {"accelerator": training.accelerator, "devices": devices}
         if devices * nodes > 1:
-            buffers = {_BUFFERS: False}  # no broadcast: every rank computes the same ones
-            strategy = DDPStrategy(timeout=TIMEOUT, find_unused_parameters=find_unused, **buffers)
+            ddp: dict[str, Any] = {
+                "find_unused_parameters": find_unused,
+                _BUFFERS: False,  # every rank computes the same ones
+            }
+            strategy = DDPStrategy(timeout=TIMEOUT, **ddp)
             options |= {"num_nodes": nodes, "strategy": strategy}
         return Fabric(**options, plugins=list(plugins), loggers=loggers)
 
-    for name in ("lightning.fabric", "lightning.pytorch"):
-        logging.getLogger(name).setLevel(logging.WARNING)
+    if is_rank():
+        for logger in ("lightning.fabric", "lightning.pytorch"):
+            logging.getLogger(logger).setLevel(logging.WARNING)
     try:
         plain = fabric()
         device = plain.device.type
