@@ -368,12 +368,10 @@ class Trainer:
         return metrics
 
     def _save(self, rsum: float | None) -> None:
-        self._saved_at = time.monotonic()
-        if not self.ranks.first:
-            return
-        name = f"epoch-{self.place.epoch:03d}-batch-{self.place.batch:06d}"
-        model = replace(self.prepared.model, encoder=self.judged)
-        if rsum is None:  # the last metrics are of other weights
-            model = replace(model, metrics={})
-        self.folder.save(name, model, self.state(), rsum)
+        if self.ranks.first:
+            name = f"epoch-{self.place.epoch:03d}-batch-{self.place.batch:06d}"
+            model = replace(self.prepared.model, encoder=self.judged)
+            if rsum is None:  # the last metrics are of other weights
+                model = replace(model, metrics={})
+            self.folder.save(name, model, self.state(), rsum)
         self._saved_at = time.monotonic()
