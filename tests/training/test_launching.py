@@ -17,6 +17,7 @@ from tiny_runs import DEFAULTS
 from user_itr.cli import main
 from user_itr.errors import ConfigError, UserItrError
 from user_itr.training import launching
+from user_itr.training.interruption import Interrupted
 from user_itr.training.launching import LostContact, RankFailed, rank_environments, world
 from user_itr.training.run_folder import RunFolder
 
@@ -187,6 +188,8 @@ def test_sentences(code: int, found: dict[str, str], sentence: str, tmp_path: Pa
     assert raised.value.exit_code == 1
     with pytest.raises(KeyboardInterrupt):
         launching._raise(1, 4, 130, {}, tmp_path)
+    with pytest.raises(Interrupted, match="saved"):
+        launching._raise(1, 4, 130, {"error": "saved"}, tmp_path)
 
 
 def test_environments_are_those_of_torchrun(monkeypatch: pytest.MonkeyPatch) -> None:

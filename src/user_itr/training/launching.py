@@ -25,6 +25,7 @@ from types import FrameType
 from typing import Any
 
 from user_itr.errors import ConfigError, UserItrError
+from user_itr.training.interruption import Interrupted
 
 REPORTS = "USER_ITR_REPORTS"
 """Environment variable of a rank that was started here: the folder where it leaves its report."""
@@ -127,7 +128,8 @@ def run_ranks(words: Sequence[str], devices: int, nodes: int, run: Path) -> dict
 
     Raises:
         RankFailed: if a rank died or failed in a way that is no mistake of the user.
-        UserItrError: the error of a rank, as it would be raised in one process.
+        Interrupted: after Ctrl-C, once the run is saved.
+        UserItrError: the error of a rank, with its exit code.
         KeyboardInterrupt: if the ranks stopped at Ctrl-C without having something to save.
     """
     environments = rank_environments(devices, nodes)
@@ -188,7 +190,7 @@ def _wait(ranks: Sequence[subprocess.Popen[bytes]]) -> int | None:
         codes = [rank.poll() for rank in ranks]
         failed = [i for i, code in enumerate(codes) if code not in (None, 0)]
         if failed and deadline is None:
-            saving = codes[failed[0]] == 130
+            saving = codes[failed[0]] == Interrupted.exit_code
             deadline = time.monotonic() + (SAVING_SECONDS if saving else SETTLE_SECONDS)
         over = all(code is not None for code in codes)
         if over or (deadline is not None and time.monotonic() > deadline):
@@ -219,10 +221,10 @@ def _end(ranks: Sequence[subprocess.Popen[bytes]]) -> None:
 
 def _raise(rank: int, ranks: int, code: int, found: dict[str, Any], run: Path) -> None:
     if "error" in found and code != LostContact.exit_code:
-        error = UserItrError(found["error"])
+        error = (Interrupted if code == Interrupted.exit_code else UserItrError)(found["error"])
         error.exit_code = code
         raise error
-    if code == 130:
+    if code == Interrupted.exit_code:
         raise KeyboardInterrupt
     if code < 0:
         with suppress(ValueError):
