@@ -75,12 +75,12 @@ class Ended:
     """How a run ended.
 
     Args:
-        seconds: of training.
+        seconds: of training; 0 where the ranks could not leave word of it.
         interrupted: whether Ctrl-C was pressed in its last epoch.
     """
 
-    seconds: float
-    interrupted: bool
+    seconds: float = 0.0
+    interrupted: bool = False
 
 
 def start_run(settings: Settings, out: Path) -> Ended:
