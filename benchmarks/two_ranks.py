@@ -36,7 +36,7 @@ from user_itr.training.ranks import Ranks
 from user_itr.training.run_folder import RunFolder
 from user_itr.training.trainer import Trainer
 
-WARM_UP = 3
+WARM_UP = 2
 CORES = 2
 OVERRIDES = (
     "features.backbone=precomputed",
