@@ -1,6 +1,6 @@
 """Step time of one process with two threads against two ranks with one thread each.
 
-    python benchmarks/two_ranks.py [--rounds 3] [--steps 10] [--set section.key=value ...]
+    python benchmarks/two_ranks.py [--rounds 2] [--steps 4] [--set section.key=value ...]
 
 The model, the batch of 64 images with 320 captions and the precision are the preset `flickr8k`'s,
 on made-up regions of 36 x 2048 cut to 36 x 512. Both sides compute the same batches and the same
@@ -36,7 +36,7 @@ from user_itr.training.ranks import Ranks
 from user_itr.training.run_folder import RunFolder
 from user_itr.training.trainer import Trainer
 
-WARM_UP = 2
+WARM_UP = 1
 CORES = 2
 OVERRIDES = (
     "features.backbone=precomputed",
@@ -115,8 +115,8 @@ def in_processes(work: Callable[[], None], environments: list[dict[str, str]]) -
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--steps", type=int, default=10)
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--steps", type=int, default=4)
     parser.add_argument("--set", action="append", default=[])
     arguments = parser.parse_args()
     steps = WARM_UP + arguments.steps
