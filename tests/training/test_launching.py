@@ -108,6 +108,7 @@ def test_ctrl_c_then_a_killed_rank(scan_set: Path, tmp_path: Path, processes: Pr
     ) in printed
     assert "Traceback" not in printed
     assert not Path(f"/proc/{ranks[0]}").exists()
+    folder.open()  # it went on until it was killed
     last = folder.last_state()
     assert last is not None
     assert last[1]["place"]["optimizer_steps"] > 3
