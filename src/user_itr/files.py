@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from contextlib import suppress
 from pathlib import Path
@@ -21,3 +22,22 @@ def replace_file(path: Path, content: bytes) -> None:
         with suppress(OSError):
             partial.unlink()
         raise
+
+
+def replace_sealed(path: Path, content: bytes) -> None:
+    """`replace_file` with the content's SHA-256 before it, for `read_sealed`.
+
+    Raises:
+        OSError: if it cannot be written; nothing is left behind.
+    """
+    replace_file(path, hashlib.sha256(content).digest() + content)
+
+
+def read_sealed(path: Path) -> bytes | None:
+    """What `replace_sealed` wrote; None if nothing is there, or it is not whole."""
+    try:
+        sealed = path.read_bytes()
+    except OSError:
+        return None
+    seal, content = sealed[:32], sealed[32:]
+    return content if hashlib.sha256(content).digest() == seal else None

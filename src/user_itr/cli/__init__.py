@@ -13,6 +13,7 @@ import typer
 
 from user_itr import __version__
 from user_itr.errors import UserItrError
+from user_itr.training.launching import report
 
 app = typer.Typer(
     name="user-itr",
@@ -47,6 +48,7 @@ def _register() -> None:
         data,
         demo,
         describe,
+        encode,
         evaluate,
         export,
         features,
@@ -63,6 +65,7 @@ def _register() -> None:
     app.command("compare")(compare.compare_command)
     app.command("ablate")(ablate.ablate_command)
     app.command("index")(index.index_command)
+    app.command("encode")(encode.encode_command)
     app.command("search")(search.search_command)
     app.command("serve")(serve.serve_command)
     app.command("sentences")(describe.sentences_command)
@@ -86,5 +89,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         app(args=None if arguments is None else list(arguments))
     except UserItrError as error:
-        typer.echo(f"user-itr: {error}", err=True)
+        # The process that started this one says it once, whoever else fails with it.
+        if not report(error=str(error)):
+            typer.echo(f"user-itr: {error}", err=True)
         sys.exit(error.exit_code)

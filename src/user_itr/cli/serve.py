@@ -5,20 +5,17 @@ from __future__ import annotations
 import ipaddress
 import socket
 import webbrowser
-from pathlib import Path
 
 import typer
 
-from user_itr.cli.index import default_index, find_model, load_encoder
+from user_itr.cli.index import INDEX_HELP, default_index, find_model, load_encoder
 from user_itr.errors import ConfigError, MissingExtraError
 
 TOKEN_VARIABLE = "USER_ITR_TOKEN"
 
 
 def serve_command(
-    index: Path | None = typer.Option(
-        None, "--index", help="Folder of the index; by default the one in the user's data folder."
-    ),
+    index: str | None = typer.Option(None, "--index", help=INDEX_HELP),
     host: str = typer.Option(
         "127.0.0.1", "--host", help="Address to listen at; any but this machine needs a token."
     ),
@@ -55,7 +52,7 @@ def serve_command(
     if token is not None and not (token.isascii() and token.isalnum() and len(token) >= 8):
         raise ConfigError("the token needs at least 8 letters and digits, and nothing else.")
     opened = ImageIndex.open(index or default_index())
-    encoder = load_encoder(find_model(model, opened.path))
+    encoder = load_encoder(find_model(model, opened.location))
     app = create_app(opened, encoder, token=token, hosts=LOOPBACK_HOSTS if local else None)
     listening = _listen(host, port)
     name = f"[{host}]" if ":" in host else host

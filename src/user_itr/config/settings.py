@@ -238,7 +238,7 @@ class TrainingSettings(_Frozen):
     """The loop."""
 
     epochs: int = Field(default=20, ge=1)
-    batch_size: int = Field(default=128, ge=2, description="images a batch")
+    batch_size: int = Field(default=128, ge=2, description="images a batch, over all devices")
     captions_per_image: int = Field(
         default=1,
         ge=1,
@@ -250,6 +250,21 @@ class TrainingSettings(_Frozen):
         description="auto is bf16-mixed where the device multiplies bfloat16, else 32-true",
     )
     accelerator: str = "auto"
+    devices: Annotated[int, Field(ge=1)] | Literal["auto"] = Field(
+        default=1,
+        description="devices of each machine, a process each: the GPUs, or processes on a CPU; "
+        '"auto" is every GPU. torchrun decides for itself',
+    )
+    nodes: int = Field(
+        default=1,
+        ge=1,
+        description="machines; on each the same command with NODE_RANK, MASTER_ADDR, MASTER_PORT",
+    )
+    gather_negatives: bool = Field(
+        default=True,
+        description="several devices: negatives come from the whole batch, as on one device; false "
+        "takes them from each device's share of it",
+    )
     seed: int = Field(default=0, ge=0)
     patience: int | None = Field(
         default=None, ge=1, description="stop after this many epochs without a better dev rsum"

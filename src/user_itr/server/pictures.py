@@ -11,7 +11,7 @@ from pathlib import Path
 from user_itr.data.images import load_image, open_image
 from user_itr.errors import DataError
 from user_itr.files import replace_file
-from user_itr.search.index import PhotoFacts
+from user_itr.search.found import PhotoFacts
 
 SIZES = (160, 320, 640)
 """Heights of thumbnails in pixels."""
@@ -122,5 +122,12 @@ def browser_type(path: Path) -> str | None:
 
 
 def _require_file(path: Path) -> None:
-    if not path.is_file():
-        raise GoneError(f"{path.name}: the file is gone; index its folder again.")
+    try:
+        there = path.is_file()
+    except OSError:  # a path of another machine: too long here, or in a folder that is closed
+        there = False
+    if not there:
+        raise GoneError(
+            f"{path.name}: the file is gone, or is not mounted on this machine; index its folder "
+            "again, or mount it at the same path."
+        )
