@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from contextlib import suppress
@@ -56,3 +57,22 @@ def map_array(file: Path) -> Any:
     except Exception as error:  # a header is Python text: parsing a broken one raises anything
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ValueError(f"no array as numpy.save writes it: {reason}") from None
+
+
+def replace_sealed(path: Path, content: bytes) -> None:
+    """`replace_file` with the content's SHA-256 before it, for `read_sealed`.
+
+    Raises:
+        OSError: if it cannot be written; nothing is left behind.
+    """
+    replace_file(path, hashlib.sha256(content).digest() + content)
+
+
+def read_sealed(path: Path) -> bytes | None:
+    """What `replace_sealed` wrote; None if nothing is there, or it is not whole."""
+    try:
+        sealed = path.read_bytes()
+    except OSError:
+        return None
+    seal, content = sealed[:32], sealed[32:]
+    return content if hashlib.sha256(content).digest() == seal else None

@@ -65,6 +65,15 @@ def test_table_has_whole_paths(photos: Path) -> None:
     assert all(line == line.rstrip() for line in lines)
 
 
+def test_no_close_match_is_said(photos: Path) -> None:
+    sentence = "None is a close match"
+    assert sentence in run("a word that is no colour").stdout
+    assert sentence not in run("red").stdout
+    assert sentence not in run('"red" - "blue"').stdout  # no match figure to judge by
+    assert sentence not in run("a word that is no colour", "--page", 2, "-k", 3).stdout
+    json.loads(run("a word that is no colour", "--json").stdout)
+
+
 def test_json(photos: Path, tmp_path: Path) -> None:
     answer = json.loads(run("blue", "--json", "--top", 100).stdout)
     assert set(answer) == {"query", "image", "results"}

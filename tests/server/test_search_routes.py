@@ -42,6 +42,15 @@ def test_words_find_what_the_library_finds(client, index, encoder):
     assert (answer["total_in_index"], answer["more"], answer["query"]) == (8, True, None)
 
 
+def test_an_answer_says_whether_its_first_is_a_close_match(client):
+    said = [
+        client.get("/api/search", params={"q": words}).json()["close"]
+        for words in ("red", "a word that is no colour", '"red" - "blue"')
+    ]
+    assert said == [True, False, None]
+    assert client.get("/api/photos").json()["close"] is None
+
+
 def test_pages_make_one_long_list(client):
     whole = client.get("/api/search", params={"q": "red"}).json()
     assert len(whole["photos"]) == 8

@@ -169,9 +169,11 @@ def _read(run: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
         raise DataError(
             f"{file}: is damaged ({error}); remove it, and the same command measures the run again."
         ) from None
+    remedy = "remove it, and the same command measures the run again"
+    if version > FORMAT_VERSION:
+        remedy = "upgrade user-itr, or " + remedy
     raise DataError(
-        f"{file}: has format version {version}, this release reads {FORMAT_VERSION}; remove it, "
-        "and the same command measures the run again."
+        f"{file}: has format version {version}, this release reads {FORMAT_VERSION}; {remedy}."
     )
 
 

@@ -15,6 +15,7 @@ import typer
 from user_itr import __version__
 from user_itr.cli.printing import escape_what_cannot_be_encoded, printable, sentence
 from user_itr.errors import UserItrError
+from user_itr.training.launching import report
 
 app = typer.Typer(
     name="user-itr",
@@ -49,6 +50,7 @@ def _register() -> None:
         data,
         demo,
         describe,
+        encode,
         evaluate,
         export,
         features,
@@ -65,6 +67,7 @@ def _register() -> None:
     app.command("compare")(compare.compare_command)
     app.command("ablate")(ablate.ablate_command)
     app.command("index")(index.index_command)
+    app.command("encode")(encode.encode_command)
     app.command("search")(search.search_command)
     app.command("serve")(serve.serve_command)
     app.command("sentences")(describe.sentences_command)
@@ -89,7 +92,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         app(args=None if arguments is None else list(arguments))
     except UserItrError as error:
-        typer.echo(f"user-itr: {sentence(error)}", err=True)
+        # The process that started this one says it once, whoever else fails with it.
+        if not report(error=str(error)):
+            typer.echo(f"user-itr: {sentence(error)}", err=True)
         sys.exit(error.exit_code)
     except OSError as error:  # a full disk, a name that is too long
         if not isinstance(error.filename, str | bytes):

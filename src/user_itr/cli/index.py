@@ -17,17 +17,20 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from user_itr.search.encoder import Encoder
+    from user_itr.search.location import Place
     from user_itr.search.photos import Skipped
     from user_itr.search.update import IndexReport
 
 MODEL_VARIABLE = "USER_ITR_MODEL"
+RUNTIME_VARIABLE = "USER_ITR_RUNTIME"
+INDEX_HELP = (
+    "Folder of the index, or s3://BUCKET/PREFIX; by default a folder in the user's data folder."
+)
 
 
 def index_command(
     photos: list[Path] = typer.Argument(..., help="Folders of photos, looked through recursively."),
-    index: Path | None = typer.Option(
-        None, "--index", help="Folder of the index; by default one in the user's data folder."
-    ),
+    index: str | None = typer.Option(None, "--index", help=INDEX_HELP),
     model: str | None = typer.Option(
         None,
         "--model",
@@ -61,11 +64,12 @@ def index_command(
     """
     from user_itr.cli.progress import progress_of
     from user_itr.search.index import ImageIndex
+    from user_itr.search.location import location_of
     from user_itr.search.manifest import Manifest
     from user_itr.search.photos import outermost_with_images
     from user_itr.search.sentences import SentenceStore
 
-    where = index or default_index()
+    where = location_of(index or default_index())
     sentences: list[str] = []
     folders = photos
     if rebuild and Manifest.exists(where):
@@ -104,7 +108,7 @@ def index_command(
     target.commit()
     if sentences:
         SentenceStore(where).replace(sentences, encoder)
-    typer.echo(f"{len(target):,} photos in {printable(target.path)}")
+    typer.echo(f"{len(target):,} photos in {printable(target.location)}")
     if watch:
         from user_itr.search.watching import changed_folders
 
@@ -122,7 +126,7 @@ def default_index() -> Path:
     return platformdirs.user_data_path("user-itr", appauthor=False) / "index"
 
 
-def find_model(given: str | None, index: Path) -> str:
+def find_model(given: str | None, index: Place) -> str:
     """The checkpoint to load: that given, the index's own, the environment's, or the shipped one.
 
     Raises:
@@ -146,10 +150,16 @@ def find_model(given: str | None, index: Path) -> str:
 
 
 def load_encoder(checkpoint: str) -> Encoder:
-    """The model of a checkpoint."""
+    """The model of a checkpoint, computed by the environment's runtime or the fastest there is.
+
+    Raises:
+        ConfigError: if the environment names no runtime.
+    """
+    from user_itr.features.runtime import as_runtime
     from user_itr.model.embedder import load
 
-    return load(checkpoint)
+    runtime = as_runtime(os.environ.get(RUNTIME_VARIABLE) or "auto", RUNTIME_VARIABLE)
+    return load(checkpoint, runtime=runtime)
 
 
 def print_table(table: Table) -> None:

@@ -6,21 +6,18 @@ import ipaddress
 import logging
 import socket
 import webbrowser
-from pathlib import Path
 from typing import cast
 
 import typer
 
-from user_itr.cli.index import default_index, find_model, load_encoder
+from user_itr.cli.index import INDEX_HELP, default_index, find_model, load_encoder
 from user_itr.errors import ConfigError, MissingExtraError
 
 TOKEN_VARIABLE = "USER_ITR_TOKEN"  # nosec B105 # its name, not the token
 
 
 def serve_command(
-    index: Path | None = typer.Option(
-        None, "--index", help="Folder of the index; by default the one in the user's data folder."
-    ),
+    index: str | None = typer.Option(None, "--index", help=INDEX_HELP),
     host: str = typer.Option(
         "127.0.0.1", "--host", help="Address to listen at; any but this machine needs a token."
     ),
@@ -67,7 +64,7 @@ def serve_command(
     if log not in LEVELS:
         raise ConfigError(f"--log {log!r}: use {', '.join(LEVELS[:-1])} or {LEVELS[-1]}.")
     opened = ImageIndex.open(index or default_index())
-    encoder = load_encoder(find_model(model, opened.path))
+    encoder = load_encoder(find_model(model, opened.location))
     app = create_app(
         opened,
         encoder,

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -147,4 +147,7 @@ def _known_keys(sections: Sequence[str]) -> list[str]:
 def _subsection(section: type[BaseModel], name: str) -> type[BaseModel] | None:
     field = section.model_fields.get(name)
     inner = None if field is None else field.annotation
-    return inner if isinstance(inner, type) and issubclass(inner, BaseModel) else None
+    # tuple[int, ...] is an instance of type, too, before Python 3.11
+    if not isinstance(inner, type) or get_origin(inner) is not None:
+        return None
+    return inner if issubclass(inner, BaseModel) else None

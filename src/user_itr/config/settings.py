@@ -265,7 +265,9 @@ class TrainingSettings(_Frozen):
     """The loop."""
 
     epochs: int = Field(default=20, ge=1, le=1_000_000)
-    batch_size: int = Field(default=128, ge=2, le=1_000_000, description="images a batch")
+    batch_size: int = Field(
+        default=128, ge=2, le=1_000_000, description="images a batch, over all devices"
+    )
     captions_per_image: int = Field(
         default=1,
         ge=1,
@@ -277,6 +279,22 @@ class TrainingSettings(_Frozen):
         description="auto is bf16-mixed where the device multiplies bfloat16, else 32-true",
     )
     accelerator: str = "auto"
+    devices: Annotated[int, Field(ge=1, le=1_000_000)] | Literal["auto"] = Field(
+        default=1,
+        description="devices of each machine, a process each: the GPUs, or processes on a CPU; "
+        '"auto" is every GPU. torchrun decides for itself',
+    )
+    nodes: int = Field(
+        default=1,
+        ge=1,
+        le=1_000_000,
+        description="machines; on each the same command with NODE_RANK, MASTER_ADDR, MASTER_PORT",
+    )
+    gather_negatives: bool = Field(
+        default=True,
+        description="several devices: negatives come from the whole batch, as on one device; false "
+        "takes them from each device's share of it",
+    )
     seed: int = Field(default=0, ge=0, lt=2**32)
     patience: int | None = Field(
         default=None, ge=1, description="stop after this many epochs without a better dev rsum"

@@ -6,7 +6,7 @@ import functools
 import io
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -34,12 +34,17 @@ def find_images(folder: Path) -> Iterator[Path]:
     Raises:
         DataError: if `folder` is no directory.
     """
+    return find_files(folder, IMAGE_SUFFIXES)
+
+
+def find_files(folder: Path, suffixes: Collection[str]) -> Iterator[Path]:
+    """As `find_images`, for file names with other endings (lower case)."""
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder; give a folder that holds images.")
     for parent, folders, files in os.walk(folder):
         folders.sort()
         for name in sorted(files):
-            if Path(name).suffix.lower() in IMAGE_SUFFIXES and not name.startswith("."):
+            if Path(name).suffix.lower() in suffixes and not name.startswith("."):
                 yield Path(parent, name)
 
 

@@ -206,6 +206,11 @@ def read_document(path: Path) -> StoredEvaluation:
     try:
         content = parse_json(path.read_text(encoding="utf-8"))
         version = content.get("format") if isinstance(content, dict) else None
+        if isinstance(version, int) and version > DOCUMENT_FORMAT:
+            raise DataError(
+                f"{path}: field format is {version}, this release reads up to {DOCUMENT_FORMAT}; "
+                "upgrade user-itr."
+            )
         if version != DOCUMENT_FORMAT:
             raise DataError(
                 f"{path}: field format is {version!r}, this release reads {DOCUMENT_FORMAT}; "

@@ -10,6 +10,8 @@ from __future__ import annotations
 import logging
 import re
 from abc import abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -117,7 +119,9 @@ class TransformerTokens(TokenEncoder):
 
     def lower(self, ids: Tensor, mask: Tensor) -> Tensor:
         """See `TokenEncoder.lower`."""
-        states: Tensor = self.base(input_ids=ids, attention_mask=mask.long()).last_hidden_state
+        with self._attention(ids.device, trains=not self.cacheable):
+            output = self.base(input_ids=ids, attention_mask=mask.long())
+        states: Tensor = output.last_hidden_state
         return states
 
     def upper(self, states: Tensor, mask: Tensor) -> Tensor:
@@ -127,11 +131,28 @@ class TransformerTokens(TokenEncoder):
         from transformers.masking_utils import create_bidirectional_mask
 
         config: Any = self.base.config
-        attended = create_bidirectional_mask(config, states, mask.long())
-        for layer in self.layers:
-            output = layer(states, attended)
-            states = output[0] if isinstance(output, tuple) else output
+        with self._attention(states.device, trains=True):
+            attended = create_bidirectional_mask(config, states, mask.long())
+            for layer in self.layers:
+                output = layer(states, attended)
+                states = output[0] if isinstance(output, tuple) else output
         return states
+
+    @contextmanager
+    def _attention(self, device: torch.device, trains: bool) -> Iterator[None]:
+        """Plain products and a softmax where a gradient is wanted on the CPU.
+
+        Captions are short, and there the backward pass of PyTorch's fused attention takes several
+        times as long (docs/performance-training.md).
+        """
+        config: Any = self.base.config
+        usual = config._attn_implementation
+        if trains and torch.is_grad_enabled() and device.type == "cpu":
+            config._attn_implementation = "eager"
+        try:
+            yield
+        finally:
+            config._attn_implementation = usual
 
 
 def _layer_stack(model: nn.Module) -> nn.Module:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict, dataclass, fields
-from pathlib import Path
 
 from user_itr.errors import IndexStoreError
 from user_itr.files import parse_json
+from user_itr.search.location import Place, location_of
 
 FORMAT_VERSION = 2
 MANIFEST = "index.json"
@@ -52,30 +51,29 @@ class Manifest:
         return [self.table, self.sentences]
 
     @staticmethod
-    def exists(index: Path) -> bool:
-        """Whether the folder `index` holds an index, readable or not."""
-        return (index / MANIFEST).is_file()
+    def exists(index: Place) -> bool:
+        """Whether there is an index at `index`, readable or not."""
+        return location_of(index).has(MANIFEST)
 
-    def write(self, index: Path, name: str = MANIFEST) -> None:
-        """Write the file `name` in the folder `index`, whole or not at all."""
-        file = index / name
-        partial = file.with_name(f".{file.name}.{os.getpid()}.tmp")
-        partial.write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
-        os.replace(partial, file)  # noqa: PTH105
+    def write(self, index: Place, name: str = MANIFEST) -> None:
+        """Write the file `name` at `index`, whole or not at all."""
+        content = json.dumps(asdict(self), indent=2) + "\n"
+        location_of(index).replace(name, content.encode())
 
     @classmethod
-    def read(cls, index: Path, name: str = MANIFEST) -> Manifest:
-        """Read the file `name` in the folder `index`.
+    def read(cls, index: Place, name: str = MANIFEST) -> Manifest:
+        """Read the file `name` at `index`.
 
         Raises:
             IndexStoreError: if it is damaged or of a newer format.
         """
-        file = index / name
+        location = location_of(index)
+        file = f"{location}/{name}"
         remedy = "restore the file, or delete the index folder and index again"
         if name == PENDING:
             remedy = "delete the file and start the rebuild again"
         try:
-            content = parse_json(file.read_text(encoding="utf-8"))
+            content = parse_json(location.read(name))
         except (OSError, ValueError) as error:
             raise IndexStoreError(f"{file}: cannot be read ({error}); {remedy}.") from error
         if not isinstance(content, dict):

@@ -13,7 +13,8 @@ from user_itr.data.readers.text import is_valid_unicode
 from user_itr.errors import ConfigError
 from user_itr.search.encoder import Encoder
 from user_itr.search.filters import Filters
-from user_itr.search.index import Hit, ImageIndex
+from user_itr.search.found import Hit
+from user_itr.search.index import ImageIndex
 from user_itr.search.photos import load_photo
 
 MINUS_WEIGHT = 0.5

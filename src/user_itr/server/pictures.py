@@ -11,7 +11,7 @@ from pathlib import Path
 from user_itr.data.images import load_image, open_image
 from user_itr.errors import DataError
 from user_itr.files import replace_file
-from user_itr.search.index import PhotoFacts
+from user_itr.search.found import PhotoFacts
 
 SIZES = (160, 320, 640)
 """Heights of thumbnails in pixels."""
@@ -127,11 +127,18 @@ def real_file(facts: PhotoFacts) -> Path:
     Who may write to that folder could otherwise have the server send pictures from elsewhere.
 
     Raises:
-        GoneError: if it is gone, or is elsewhere.
+        GoneError: if it is gone, is elsewhere, or is not mounted on this machine.
     """
-    path = facts.path.resolve()
-    if not path.is_file():
-        raise GoneError(f"{facts.path.name}: the file is gone; index its folder again.")
+    try:
+        path = facts.path.resolve()
+        there = path.is_file()
+    except OSError:  # a path of another machine: too long here, or in a folder that is closed
+        there = False
+    if not there:
+        raise GoneError(
+            f"{facts.path.name}: the file is gone, or is not mounted on this machine; index its "
+            "folder again, or mount it at the same path."
+        )
     if not path.is_relative_to(facts.root.resolve()):
         raise GoneError(
             f"{facts.path.name}: is a link out of the indexed folder, which is not followed; "

@@ -10,7 +10,7 @@ from fastapi.responses import FileResponse
 from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
 
-from user_itr.search.index import PhotoFacts
+from user_itr.search.found import PhotoFacts
 from user_itr.server.limits import MAX_QUERY
 from user_itr.server.metrics import Metrics
 from user_itr.server.pictures import RENDITION, Pictures, browser_type, version_of

@@ -80,12 +80,13 @@ class FoundPhoto(BaseModel):
 
 
 class SearchResults(BaseModel):
-    """A page of photos, best or newest first."""
+    """A page of photos, best or newest first; `close` says whether its first is a close match."""
 
     photos: list[FoundPhoto]
     offset: int
     total_in_index: int
     more: bool
+    close: bool | None = None
     query: str | None = None
     seconds: float
 

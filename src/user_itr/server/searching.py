@@ -16,8 +16,9 @@ from starlette.concurrency import run_in_threadpool
 from user_itr import __version__
 from user_itr.errors import ConfigError, UserItrError
 from user_itr.search.encoder import Encoder
-from user_itr.search.index import Hit, ImageIndex, PhotoFacts
-from user_itr.search.match import match_percent
+from user_itr.search.found import Hit, PhotoFacts
+from user_itr.search.index import ImageIndex
+from user_itr.search.match import is_close, match_percent
 from user_itr.search.query import Query, combined, parse_query
 from user_itr.search.sentences import SentenceStore
 from user_itr.server.encoding import BusyError, QueryEncoder
@@ -188,7 +189,7 @@ class PhotoSearch:
                 photos=len(self.index),
                 folders=[Folder(path=str(path), photos=count) for path, count in folders],
                 model=self.index.manifest.description,
-                sentences=len(SentenceStore(self.index.path)),
+                sentences=len(SentenceStore(self.index.location, self.index.manifest)),
                 version=__version__,
             )
 
@@ -198,7 +199,7 @@ class PhotoSearch:
         embedding = _there(self.index.embedding_of(id))
         return [
             Caption(text=one.text, match=match_percent(one.score, self.encoder.calibration))
-            for one in SentenceStore(self.index.path).describe(embedding)
+            for one in SentenceStore(self.index.location, self.index.manifest).describe(embedding)
         ]
 
     async def _embedding_of(self, id: str) -> np.ndarray:
@@ -279,5 +280,6 @@ def _page(photos: list[FoundPhoto], page: PageFields, total: int, started: float
         offset=page.offset,
         total_in_index=total,
         more=len(photos) > page.limit,
+        close=is_close(photos[0].match) if photos else None,
         seconds=round(time.perf_counter() - started, 4),
     )

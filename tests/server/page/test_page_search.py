@@ -95,6 +95,13 @@ def test_words_find_photos_and_say_how_well_they_match(page):
     page.wait(lambda: label.value_of_css_property("opacity") == "1")
 
 
+def test_a_search_without_a_close_match_says_so(page):
+    page.search("no colour")
+    assert page.text("#count").endswith(", none a close match")
+    page.search("red")
+    assert "match" not in page.text("#count")
+
+
 def test_the_last_of_two_quick_searches_is_shown(page):
     box = page.one("#q")
     for words in ("red", "blue"):

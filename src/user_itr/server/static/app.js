@@ -98,7 +98,7 @@ function busy(whether) {
   grid.list.setAttribute("aria-busy", String(whether));
 }
 
-function page({ photos, total, more }) {
+function page({ photos, total, more, close }) {
   busy(false);
   if (again.needed) grid.mend();
   again(null);
@@ -108,7 +108,8 @@ function page({ photos, total, more }) {
   }
   messages.show(find("#message"), photos.length ? null : messages.nothing(search, total), ACTIONS);
   find("#headline").hidden = total === 0;
-  find("#count").textContent = photos.length ? countOf(photos.length, total, more) : "";
+  const none = close === false ? ", none a close match" : "";
+  find("#count").textContent = photos.length ? countOf(photos.length, total, more) + none : "";
   showIndex();
 }
 

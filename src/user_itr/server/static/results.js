@@ -60,6 +60,7 @@ export class Results {
       state.offset += answer.photos.length;
       state.more = answer.more && answer.photos.length > 0 && state.offset <= FURTHEST;
       state.total = answer.total_in_index;
+      if (first) state.close = answer.close;
       state.query = answer.query ?? query;
       state.busy = false;
       this.remember();
