@@ -104,7 +104,7 @@ def encode_command(
 
 
 def _print(report: EncodingReport, out: Path) -> None:
-    from user_itr.cli.index import printable
+    from user_itr.cli.printing import printable
 
     for path, reason in report.skipped[:LISTED]:
         typer.echo(f"skipped {printable(path)}: {printable(reason)}", err=True)

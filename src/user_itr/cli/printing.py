@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import sys
 import unicodedata
-from pathlib import Path
 
 _TURNING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 """Marks that turn the direction of what follows, so that it reads as something else."""
@@ -15,7 +14,7 @@ LONGEST = 1_500
 """Characters of an error's sentence: values of any length are quoted in it."""
 
 
-def printable(text: str | Path) -> str:
+def printable(text: object) -> str:
     """Text that a terminal can show: control characters and undecodable bytes as escapes."""
     escaped = str(text).encode("utf-8", "backslashreplace").decode("utf-8")
     return "".join(
