@@ -19,7 +19,7 @@ RUN := $(if $(JEMALLOC),LD_PRELOAD="$(JEMALLOC)$${LD_PRELOAD:+:$$LD_PRELOAD}" $(
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help install demo docs test stress lint clean
+.PHONY: help install demo docs test stress lint audit clean
 
 help: ## print this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' $(MAKEFILE_LIST)
@@ -42,10 +42,19 @@ stress: $(STAMP) ## break things for half an hour: kills, Ctrl-C, long runs (tes
 		set -- $$script; name=$$1; shift; echo "== $$script"; \
 		$(BIN)/python tests/stress/$$name.py "$$@" || exit 1; done
 
-lint: $(STAMP) ## check style, formatting and types
+lint: $(STAMP) ## check style, formatting, types, and what bandit knows of security
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m ruff format --check .
 	$(BIN)/python -m mypy
+	$(BIN)/python -m bandit --quiet --configfile pyproject.toml --recursive src
+
+# The pinned packages against the public lists of known vulnerabilities, which needs the network.
+audit: $(STAMP) ## compare the pinned packages with the known vulnerabilities, online
+	@$(BIN)/python -c 'import pip_audit' 2>/dev/null || \
+		{ echo "this needs pip-audit; run: $(BIN)/python -m pip install pip-audit" >&2; exit 1; }
+	@$(BIN)/python -m pip_audit --strict --no-deps --disable-pip --progress-spinner off \
+		--requirement constraints.txt || { echo "audit: something is known to be vulnerable," \
+		"or the service could not be asked, as offline (see above)" >&2; exit 1; }
 
 clean: ## remove .venv, caches, build outputs and the demo's folder; runs/ stays
 	rm -rf .venv demo site build dist htmlcov .coverage .coverage.* .hypothesis \

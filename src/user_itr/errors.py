@@ -34,5 +34,9 @@ class IndexStoreError(UserItrError):
     """A search index cannot be opened or was made by another model."""
 
 
+class CollectionError(UserItrError):
+    """A folder of bulk embeddings cannot be opened, begun or continued."""
+
+
 class MissingExtraError(UserItrError):
     """An optional dependency is needed; the message gives the `pip install` line."""

@@ -10,9 +10,10 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 from user_itr.cli.features import app
-from user_itr.errors import DataError, FeatureError, UserItrError
+from user_itr.errors import ConfigError, DataError, FeatureError, UserItrError
 from user_itr.features.store import FeatureStore
 
+GUIDE = "pooled:efficientnet-lite0"
 NAMES = ["one.jpg", "z.png", "b/two.png"]
 
 
@@ -51,6 +52,19 @@ def test_a_folder_of_images(photos: Path, tmp_path: Path) -> None:
         run("extract", photos, out, "--batch-size", 3)
     assert run("extract", photos, out, "--batch-size", 3, "--overwrite").exit_code == 0
     assert FeatureStore.open(out).manifest.batch_size == 3
+
+
+def test_a_store_by_onnx_runtime(photos: Path, tmp_path: Path) -> None:
+    result = run("extract", photos, tmp_path / "fast", "--runtime", "onnxruntime", "--guide", GUIDE)
+    assert result.exit_code == 0, result.output
+    told = run("info", tmp_path / "fast").stdout
+    assert "onnxruntime" in next(line for line in told.splitlines() if "created with" in line)
+    run("extract", photos, tmp_path / "exact", "--guide", GUIDE)
+    fast, exact = (FeatureStore.open(tmp_path / name) for name in ("fast", "exact"))
+    assert "onnxruntime" not in exact.manifest.created_with
+    np.testing.assert_allclose(fast.array, exact.array, atol=0.02)
+    with pytest.raises(ConfigError, match="--runtime 'fast': use auto, torch, onnxruntime"):
+        run("extract", photos, tmp_path / "other", "--runtime", "fast")
 
 
 def test_skipped_images_are_listed_and_set_the_exit_code(photos: Path, tmp_path: Path) -> None:

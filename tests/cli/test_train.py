@@ -133,6 +133,18 @@ def test_photographs_from_file_to_evaluation(command: Command, workplace: Path) 
         (["--resume", "nowhere"], "nowhere: is no run (run.json: No such file or directory)"),
         (["--resume", "things"], "things: is no run"),
         (["--resume", "things", "--preset", "demo"], "--resume takes its settings from the run"),
+        (
+            ["--resume", "things", "--set", "training.devices=2", "--set", "optimizer.rate=1"],
+            "and --set of anything but training.devices, training.nodes, training.accelerator.",
+        ),
+        (
+            ["--config", "tiny.yaml", "--data", "things", "--set", "training.devices=0"],
+            "training.devices = 0: ",
+        ),
+        (
+            ["--config", "tiny.yaml", "--data", "things", "--set", "training.nodes=2"],
+            "training.nodes = 2: NODE_RANK is not set; give each machine NODE_RANK (0 to 1)",
+        ),
         (["--config", "tiny.yaml", "--data", "things", "--out", "things"], "things: is not empty"),
     ],
 )

@@ -250,3 +250,27 @@ def test_a_tensor_larger_than_its_file(tmp_path: Path) -> None:
 def test_another_content(tmp_path: Path, content: object, sentence: str) -> None:
     torch.save(content, tmp_path / "other.pth")
     assert sentence in refused(tmp_path / "other.pth")
+
+
+def test_no_tensor_reaches_beyond_its_file(tmp_path: Path) -> None:
+    """A record of 16 bytes whose tensor claims 4,000: what lies behind is not read into it."""
+    saved = tmp_path / "saved.pth"
+    content = official("USER")
+    content["model"][0]["fc.bias"] = torch.zeros(1_000)
+    torch.save(content, saved)
+    evil = tmp_path / "evil.pth"
+    with zipfile.ZipFile(saved) as old, zipfile.ZipFile(evil, "w") as new:
+        cut = next(e.filename for e in old.infolist() if e.file_size == 4_000)
+        for entry in old.infolist():
+            data = old.read(entry)
+            if entry.filename == cut:
+                data = bytes(16)
+            elif "/data/" in entry.filename:
+                data = b"\x3f" * len(data)
+            new.writestr(entry.filename, data)
+    try:
+        found = read_published(evil).image["fc.bias"]
+    except CheckpointError:
+        return
+    content_of_file = evil.read_bytes()
+    assert found.numpy().tobytes() in content_of_file

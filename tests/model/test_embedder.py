@@ -62,7 +62,7 @@ def model(backbone: EfficientNetLite) -> TrainedModel:
 
 @pytest.fixture(scope="module")
 def embedder(model: TrainedModel) -> Embedder:
-    return Embedder(model, "cpu")
+    return Embedder(model, "cpu", "torch")
 
 
 @pytest.fixture(scope="module")
@@ -121,6 +121,26 @@ def test_image_file_index_and_feature_store_agree(
         for other, wanted in zip(photos, files @ embedding, strict=True):
             assert hits[other.name] == pytest.approx(wanted, abs=1e-6)
         assert hits[path.name] == pytest.approx(1, abs=1e-6)
+
+
+def test_an_index_of_one_runtime_is_searched_by_the_other(
+    model: TrainedModel, photos: list[Path], tmp_path: Path
+) -> None:
+    exact, fast = Embedder(model, "cpu", "torch"), Embedder(model, "cpu", "onnxruntime")
+    assert (exact.backbone.runtime, fast.backbone.runtime) == ("torch", "onnxruntime")
+    assert exact.fingerprint == fast.fingerprint
+    embedded = [one.encode_images(photos) for one in (exact, fast)]
+    assert not np.array_equal(*embedded)
+    assert np.einsum("nd,nd->n", *embedded).min() > 0.9999
+    for maker, seeker in ((exact, fast), (fast, exact)):
+        where = tmp_path / maker.backbone.runtime
+        ImageIndex.create_or_open(where, maker, "model").update(photos[0].parent, maker)
+        index = ImageIndex.create_or_open(where, seeker, "model")
+        assert index.update(photos[0].parent, seeker).encoded == 0
+        for path, query in zip(photos, seeker.encode_images(photos), strict=True):
+            [best] = index.search(query, 1)
+            assert best.path.name == path.name
+            assert best.score == pytest.approx(1, abs=1e-4)
 
 
 def test_decoded_images_are_files_where_both_hold_the_same(

@@ -7,6 +7,7 @@ from test_pooling import plain_pool
 from tiny_transformers import VOCABULARY, tiny_transformer
 from torch import Tensor
 
+from user_itr.model.pooling import GeneralizedPooling, MeanPooling
 from user_itr.model.text_encoder import TextEncoder
 from user_itr.model.token_encoders import BiGRUTokens, TransformerTokens
 
@@ -50,6 +51,26 @@ def test_padding_changes_nothing(kind: str) -> None:
     for row, length in enumerate(mask.sum(dim=1).tolist()):
         alone = encoder(ids[row : row + 1, :length], mask[row : row + 1, :length])
         torch.testing.assert_close(alone[0], expected[row], atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("pooling", [GeneralizedPooling(), MeanPooling()])
+def test_groups_are_encoded_as_each_alone(pooling: torch.nn.Module) -> None:
+    torch.manual_seed(0)
+    encoder = TextEncoder(BiGRUTokens(VOCABULARY, 6, 5), 10, pooling=pooling)
+    ids, mask = inputs()
+    parts = [(ids[2:, :1], mask[2:, :1]), (ids[1:2, :3], mask[1:2, :3]), (ids[:2], mask[:2])]
+    results = (
+        encoder.encode_groups(*zip(*parts, strict=True)),
+        torch.cat([encoder(*part) for part in parts]),
+    )
+    torch.testing.assert_close(results[0], results[1], atol=1e-6, rtol=1e-5)
+    target = torch.randn(10)
+    gradients = [
+        torch.autograd.grad((result @ target).square().sum(), list(encoder.parameters()))
+        for result in results
+    ]
+    for one, other in zip(*gradients, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-6, rtol=1e-4)
 
 
 def test_cached_states_give_what_ids_give() -> None:

@@ -153,6 +153,7 @@ def test_rebuild_with_another_model(
     assert sorted(p.name for p in index.path.iterdir() if p.name != "index.lock") == [
         "index.json",
         "photos-2.lance",
+        "photos-2.neighbours",
     ]
 
 
@@ -219,3 +220,23 @@ def test_a_damaged_manifest(index: ImageIndex, encoder: ColourEncoder, text: str
     for attempt in (ImageIndex.open, lambda p: ImageIndex.create_or_open(p, encoder, "m")):
         with pytest.raises(IndexStoreError, match=r"index\.json"):
             attempt(index.path)
+
+
+def test_an_open_index_follows_a_rebuild_by_its_model(
+    photos: Path, index: ImageIndex, encoder: ColourEncoder
+) -> None:
+    index.update(photos, encoder)
+    reader = ImageIndex.open(index.path)
+    again = ImageIndex.rebuild(index.path, encoder, "model")
+    paint(photos / "new.png", "red")
+    again.update(photos, encoder)
+    assert len(reader) == len(PALETTE)
+    again.commit()  # takes the old table away
+    names = [hit.path.stem for hit in reader.search(encoder.encode_text(["red"])[0], 2)]
+    assert sorted(names) == ["new", "red"]
+    other = ColourEncoder("newer colours")
+    newest = ImageIndex.rebuild(index.path, other, "newer")
+    newest.update(photos, other)
+    newest.commit()
+    with pytest.raises(IndexStoreError, match="made again by another model"):
+        reader.search(encoder.encode_text(["red"])[0])

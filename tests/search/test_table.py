@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from user_itr.errors import IndexStoreError
 from user_itr.search import table as table_module
+from user_itr.search.neighbours.snapshot import open_snapshot
 from user_itr.search.photos import photo_id
 from user_itr.search.table import PhotoTable, drop_tables, write_lock
 
@@ -196,20 +197,32 @@ def test_drop_tables(tmp_path: Path) -> None:
     assert [entry.name for entry in tmp_path.iterdir()] == ["photos-2.lance"]
 
 
-def test_large_tables_have_an_approximate_index(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(table_module, "APPROXIMATE_FROM", 600)
+def test_drop_tables_takes_derived_files_with_it(tmp_path: Path) -> None:
+    for number in (1, 2):
+        PhotoTable(tmp_path, f"photos-{number}", 8, create=True).compact()
+    drop_tables(tmp_path, keep=["photos-2"])
+    left = sorted(entry.name for entry in tmp_path.iterdir())
+    assert left == ["photos-2.lance", "photos-2.neighbours"]
+
+
+def test_large_tables_have_an_approximate_index(tmp_path: Path) -> None:
     centres = unit(12, 32, seed=1)
     noisy = centres[np.arange(800) % 12] + 0.1 * unit(800, 32, seed=2)
     embeddings = (noisy / np.linalg.norm(noisy, axis=1, keepdims=True)).astype(np.float32)
     table = PhotoTable(tmp_path, "photos-1", 32, create=True)
+    table.neighbours.approximate_from = 600
+
+    def has_graph() -> bool:
+        snapshot = open_snapshot(table.neighbours.folder, 32)
+        assert snapshot is not None
+        return snapshot.graph is not None
+
     add(table, [f"/p/{row}" for row in range(500)], embeddings[:500])
     table.compact()
-    assert not table._table.list_indices()
+    assert not has_graph()
     add(table, [f"/p/{row}" for row in range(500, 700)], embeddings[500:700])
     table.compact()
-    assert [index.columns for index in table._table.list_indices()] == [["embedding"]]
+    assert has_graph()
     add(table, [f"/p/{row}" for row in range(700, 800)], embeddings[700:])  # not in it yet
 
     def found(query: np.ndarray, **how: object) -> set[str]:

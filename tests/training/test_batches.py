@@ -199,9 +199,9 @@ def test_states_are_the_rows_of_the_tokens(probability: float) -> None:
 def test_long_batches_are_padded_in_groups_of_like_length() -> None:
     batches = source([5] * 90, batch_size=80, captions_per_image=5)
     first = next(iter(batches.epoch(0)))
-    assert len(first.tokens) == round(400 / BUCKET) == 3
+    assert len(first.tokens) == round(400 / BUCKET) == 6
     lengths = [mask.sum(dim=1).tolist() for mask in first.masks]
-    assert [len(group) for group in lengths] == [134, 133, 133]
+    assert [len(group) for group in lengths] == [67, 67, 67, 67, 66, 66]
     flat = [n for group in lengths for n in group]
     assert flat == sorted(flat)
     for mask, group in zip(first.masks, lengths, strict=True):
@@ -221,3 +221,62 @@ def test_a_batch_moves_whole() -> None:
     moved = batch.to(torch.device("meta"))
     tensors = [moved.regions, moved.image_owner, moved.caption_image, *moved.tokens, *moved.masks]
     assert all(t.device.type == "meta" for t in tensors)
+
+
+@given(
+    counts=st.lists(st.integers(0, 7), min_size=3, max_size=30),
+    batch_size=st.integers(2, 9),
+    each=st.sampled_from([1, 2, 5]),
+    ranks=st.integers(2, 5),
+    states=st.booleans(),
+)
+@settings(deadline=None, max_examples=25)
+def test_shares_make_up_the_whole_batch(
+    counts: list[int], batch_size: int, each: int, ranks: int, states: bool
+) -> None:
+    """Word by word, whatever the augmentation drew; a rank beyond the images has a stand-in."""
+    batches = source(
+        counts,
+        states=states,
+        batch_size=batch_size,
+        captions_per_image=each,
+        augmentation=CaptionAugmentation(0.5, mask_id=3, vocabulary=9),
+    )
+    shares = [list(batches.epoch(1, share=(rank, ranks))) for rank in range(ranks)]
+    whole = list(batches.epoch(1))
+    assert {len(share) for share in shares} == {len(whole)}
+    for batch, *parts in zip(whole, *shares, strict=True):
+        layouts = [part.layout for part in parts]
+        assert batch.layout is None
+        real = [part for part in parts if part.layout is not None and part.layout.has_images]
+        assert len(real) == min(ranks, len(batch.regions))
+        sizes = [len(part.regions) for part in real]
+        assert max(sizes) - min(sizes) <= 1
+        assert torch.equal(torch.cat([part.regions for part in real]), batch.regions)
+        assert torch.equal(torch.cat([part.image_owner for part in real]), batch.image_owner)
+        words = caption_words(batch)
+        assert len(words) > 0
+        gathered = [one for part in real for one in caption_words(part)]
+        for rank, layout in enumerate(layouts):
+            assert layout is not None
+            assert (layout.rank, sum(layout.image_counts)) == (rank, len(batch.regions))
+            assert sum(layout.caption_counts) == len(words)
+            assert [gathered[row] for row in layout.gathered.tolist()] == words
+            assert torch.equal(layout.caption_image, batch.caption_image)
+            assert torch.equal(layout.image_owner, batch.image_owner)
+        for part in parts:
+            owners = part.image_owner[part.caption_image]
+            assert len(owners) == len(caption_words(part)) > 0
+            if part.layout is not None and not part.layout.has_images:
+                assert torch.equal(part.image_owner, batch.image_owner[:1])
+
+
+def caption_words(batch: Batch) -> list[tuple[int, list[object]]]:
+    """Of each caption in turn: the image it belongs to, and its tokens or states."""
+    owners = batch.image_owner[batch.caption_image].tolist()
+    tokens = [
+        row[real].tolist()
+        for group, mask in zip(batch.tokens, batch.masks, strict=True)
+        for row, real in zip(group, mask, strict=True)
+    ]
+    return list(zip(owners, tokens, strict=True))

@@ -146,7 +146,7 @@ def test_a_plain_loop_gives_the_same_weights(
 
     step = plain.step.train()
     weights = [p for p in step.model.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(weights, lr=0.01, weight_decay=1e-4)
+    optimizer = torch.optim.AdamW(weights, lr=0.01, weight_decay=1e-4, fused=True)
     batches = list(plain.prepared.batches.epoch(0))
     groups = [batches[i : i + accumulate] for i in range(0, 9, accumulate)]
     losses = []

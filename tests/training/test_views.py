@@ -72,6 +72,19 @@ def test_without_a_window_it_is_what_the_model_sees_at_evaluation() -> None:
     assert np.array_equal(got.numpy(), expected.astype(np.float32))
 
 
+def test_a_share_sees_what_it_would_among_all_images() -> None:
+    compactor = Compactor(SIDE * SIDE, WIDTH, 2, None)
+    views = RandomViews([view(0), view(1)], compactor, 0.5)
+    images = np.array([2, 0, 1, 2, 1, 0])
+    for seed in range(5):
+        whole = views(images, np.random.default_rng(seed))
+        rng = np.random.default_rng(seed)
+        assert torch.equal(views(images, rng, slice(2, 5)), whole[2:5])
+        other = np.random.default_rng(seed)
+        views(images, other)
+        assert rng.random() == other.random()
+
+
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_picture_set(tmp_path_factory.mktemp("views") / "data")

@@ -19,7 +19,7 @@ from user_itr.config.loading import load_settings
 from user_itr.config.settings import Settings
 from user_itr.evaluation.metrics import CrossModalMetrics
 from user_itr.model.checkpoint import load_model
-from user_itr.training.preparation import prepare
+from user_itr.training.preparation import Preparation, prepare
 from user_itr.training.run_folder import RunFolder
 from user_itr.training.trainer import Trainer
 
@@ -155,14 +155,19 @@ def start(settings: Settings, out: Path, reporter: Recorder | None = None) -> Tr
     return Trainer(settings, prepare(settings, silent), folder, reporter or Recorder())
 
 
-def resume(out: Path, reporter: Recorder | None = None) -> Trainer:
-    """A trainer that has nothing but the run's folder to go on from."""
+def resume(
+    out: Path,
+    reporter: Recorder | None = None,
+    change: Callable[[Preparation], None] = lambda prepared: None,
+) -> Trainer:
+    """A trainer that has nothing but the run's folder to go on from, and what `change` does."""
     folder = RunFolder(out)
     settings = folder.open()
     last = folder.last_state()
     assert last is not None
     torch.manual_seed(99)
     prepared = prepare(settings, silent, load_model(last[0]))
+    change(prepared)
     trainer = Trainer(settings, prepared, folder, reporter or Recorder())
     trainer.restore(last[1])
     return trainer

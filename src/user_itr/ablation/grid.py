@@ -28,6 +28,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from user_itr.config.loading import load_settings, preset_names
 from user_itr.config.paths import with_absolute_paths
 from user_itr.config.settings import Settings
+from user_itr.config.yaml_text import parse_yaml
 from user_itr.errors import ConfigError
 
 _ROW_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -119,9 +120,9 @@ def load_grid(source: str | Path) -> Grid:
     try:
         if str(source) in grid_names():
             shipped = files("user_itr.config") / "ablations" / f"{source}.yaml"
-            values = yaml.safe_load(shipped.read_text("utf-8"))
+            values = parse_yaml(shipped.read_text("utf-8"))
         elif path.is_file():
-            values = yaml.safe_load(path.read_text("utf-8"))
+            values = parse_yaml(path.read_text("utf-8"))
         else:
             raise ConfigError(
                 f"{source}: neither a shipped grid ({', '.join(grid_names())}) nor a file; "
@@ -129,8 +130,8 @@ def load_grid(source: str | Path) -> Grid:
             )
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read as UTF-8 text ({error}).") from None
-    except (yaml.YAMLError, ValueError) as error:
-        raise ConfigError(f"{source}: not valid YAML ({' '.join(str(error).split())}).") from None
+    except ValueError as error:
+        raise ConfigError(f"{source}: not valid YAML ({error}).") from None
     if not isinstance(values, dict):
         raise ConfigError(f"{source}: holds {type(values).__name__}, not the keys of a grid.")
     try:

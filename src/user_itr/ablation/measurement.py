@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import io
+import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 
@@ -158,15 +158,35 @@ def measure_ensemble(runs: Sequence[Path]) -> Measurement:
 def _read(run: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
     file = run / FILE
     try:
+        with zipfile.ZipFile(file) as archive:
+            if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
+                raise ValueError("it is compressed, which it never is as we write it")
         with np.load(file, allow_pickle=False) as stored:
             version = int(stored["format_version"])
             if version == FORMAT_VERSION:
-                return {name: stored[name] for name in names}
-    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
+                return {name: _checked(name, stored[name]) for name in names}
+    except Exception as error:  # a damaged archive can raise anything
         raise DataError(
             f"{file}: is damaged ({error}); remove it, and the same command measures the run again."
         ) from None
+    remedy = "remove it, and the same command measures the run again"
+    if version > FORMAT_VERSION:
+        remedy = "upgrade user-itr, or " + remedy
     raise DataError(
-        f"{file}: has format version {version}, this release reads {FORMAT_VERSION}; remove it, "
-        "and the same command measures the run again."
+        f"{file}: has format version {version}, this release reads {FORMAT_VERSION}; {remedy}."
     )
+
+
+_AXES = {"i2t_ranks": 1, "t2i_ranks": 1, "caption_image": 1, "images": 2, "captions": 2}
+
+
+def _checked(name: str, values: np.ndarray) -> np.ndarray:
+    """The array; a ValueError if it has other axes, or is no number that `measure_run` writes."""
+    kinds = {"split_key": "U", "minutes": "f", "images": "f", "captions": "f"}
+    if values.ndim != _AXES.get(name, 0) or values.dtype.kind not in kinds.get(name, "iu"):
+        raise ValueError(f"{name} is {values.dtype} of shape {values.shape}")
+    if values.dtype.kind != "U" and not (
+        np.isfinite(values).all() and (values.dtype.kind == "f" or (values >= 0).all())
+    ):
+        raise ValueError(f"{name} holds a number that it cannot hold")
+    return values

@@ -6,13 +6,16 @@ under half a second, so torch, lancedb and the like load inside the command that
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 
 import typer
 
 from user_itr import __version__
+from user_itr.cli.printing import escape_what_cannot_be_encoded, printable, sentence
 from user_itr.errors import UserItrError
+from user_itr.training.launching import report
 
 app = typer.Typer(
     name="user-itr",
@@ -47,6 +50,7 @@ def _register() -> None:
         data,
         demo,
         describe,
+        encode,
         evaluate,
         export,
         features,
@@ -63,6 +67,7 @@ def _register() -> None:
     app.command("compare")(compare.compare_command)
     app.command("ablate")(ablate.ablate_command)
     app.command("index")(index.index_command)
+    app.command("encode")(encode.encode_command)
     app.command("search")(search.search_command)
     app.command("serve")(serve.serve_command)
     app.command("sentences")(describe.sentences_command)
@@ -83,8 +88,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Args:
         arguments: words of the command line; those of the process by default.
     """
+    escape_what_cannot_be_encoded()
     try:
         app(args=None if arguments is None else list(arguments))
     except UserItrError as error:
-        typer.echo(f"user-itr: {error}", err=True)
+        # The process that started this one says it once, whoever else fails with it.
+        if not report(error=str(error)):
+            typer.echo(f"user-itr: {sentence(error)}", err=True)
         sys.exit(error.exit_code)
+    except OSError as error:  # a full disk, a name that is too long
+        if not isinstance(error.filename, str | bytes):
+            raise
+        place = printable(os.fsdecode(error.filename))
+        typer.echo(
+            f"user-itr: {place}: {error.strerror}; check the path, its disk and its permissions.",
+            err=True,
+        )
+        sys.exit(UserItrError.exit_code)

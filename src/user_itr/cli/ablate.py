@@ -86,10 +86,10 @@ def _train(run: Run) -> float:
     from user_itr.cli.train import continue_run, start_run
     from user_itr.training.interruption import Interrupted
 
-    trainer = continue_run(run.folder) if run.has_begun() else start_run(run.settings, run.folder)
-    if trainer.interrupted:  # in its last epoch
+    ended = continue_run(run.folder) if run.has_begun() else start_run(run.settings, run.folder)
+    if ended.interrupted:  # in its last epoch
         raise Interrupted("interrupted")
-    return trainer.place.seconds / 60
+    return ended.seconds / 60
 
 
 def _row(grid: Grid, name: str, option: str) -> str:
@@ -102,6 +102,6 @@ def _row(grid: Grid, name: str, option: str) -> str:
 
 def _seeds(text: str) -> tuple[int, ...]:
     parts = [part.strip() for part in text.split(",")]
-    if not all(part.isdecimal() for part in parts):
+    if not all(part.isdecimal() and len(part) < 20 for part in parts):
         raise ConfigError(f"--seeds {text!r}: give whole numbers from 0 on with commas, like 0,1.")
     return tuple(dict.fromkeys(int(part) for part in parts))

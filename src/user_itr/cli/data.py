@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from user_itr.cli.printing import printable
 from user_itr.errors import DataError
 
 if TYPE_CHECKING:
@@ -116,7 +117,7 @@ def _print_report(title: str, counts: dict[str, dict[str, Any]], problems: list[
     if counts:
         Console().print(table)
     for problem in problems:
-        typer.echo(str(problem))
+        typer.echo(printable(str(problem)))
     noun = "problem" if len(problems) == 1 else "problems"
     typer.echo(f"{len(problems):,} {noun}" if problems else "no problems")
 

@@ -152,7 +152,7 @@ def _index_and_search(
     say(f"{first_step}. Index the images in {photos}")
     index_command(
         [photos],
-        index=index,
+        index=str(index),
         model=model,
         batch_size=32,
         workers=2,

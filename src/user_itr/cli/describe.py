@@ -7,12 +7,19 @@ from pathlib import Path
 
 import typer
 
-from user_itr.cli.index import default_index, find_model, load_encoder, print_table, printable
+from user_itr.cli.index import (
+    INDEX_HELP,
+    default_index,
+    find_model,
+    load_encoder,
+    print_table,
+)
+from user_itr.cli.printing import printable
 
 
 def sentences_command(
     files: list[Path] = typer.Argument(..., help="Text files, one sentence a line."),
-    index: Path | None = typer.Option(None, "--index", help="Folder of the index."),
+    index: str | None = typer.Option(None, "--index", help=INDEX_HELP),
     model: str | None = typer.Option(
         None, "--model", help="Where the index's checkpoint is now, if it moved."
     ),
@@ -26,15 +33,15 @@ def sentences_command(
 
     found = [sentence for file in files for sentence in read_sentences(file)]
     opened = ImageIndex.open(index or default_index())
-    encoder = load_encoder(find_model(model, opened.path))
-    count = SentenceStore(opened.path).replace(found, encoder)
-    typer.echo(f"{count:,} sentences in {printable(opened.path)}")
+    encoder = load_encoder(find_model(model, opened.location))
+    count = SentenceStore(opened.location, opened.manifest).replace(found, encoder)
+    typer.echo(f"{count:,} sentences in {printable(opened.location)}")
 
 
 def describe_command(
     photo: Path = typer.Argument(..., help="A photo, indexed or not."),
-    index: Path | None = typer.Option(None, "--index", help="Folder of the index."),
-    top: int = typer.Option(5, "--top", "-k", min=1, help="Number of sentences."),
+    index: str | None = typer.Option(None, "--index", help=INDEX_HELP),
+    top: int = typer.Option(5, "--top", "-k", min=1, max=1_000, help="Number of sentences."),
     as_json: bool = typer.Option(False, "--json", help="Print JSON."),
     model: str | None = typer.Option(
         None, "--model", help="Where the index's checkpoint is now, if it moved."
@@ -50,14 +57,15 @@ def describe_command(
     from user_itr.search.sentences import SentenceStore
 
     opened = ImageIndex.open(index or default_index())
-    store = SentenceStore(opened.path)
+    store = SentenceStore(opened.location, opened.manifest)
     if not len(store):
         typer.echo(
-            f"{opened.path}: no sentences are indexed; add some with `user-itr sentences FILE`.",
+            f"{opened.location}: no sentences are indexed; add some with `user-itr sentences "
+            "FILE`.",
             err=True,
         )
         raise typer.Exit(1)
-    encoder = load_encoder(find_model(model, opened.path))
+    encoder = load_encoder(find_model(model, opened.location))
     opened.check_model(encoder)
     results = [
         {"match": match_percent(s.score, encoder.calibration), "score": s.score, "text": s.text}

@@ -51,7 +51,10 @@ def evaluate_command(
         None, "--folds", help="Also the mean over N equal folds: 5 for MSCOCO's 1K figures."
     ),
     resamples: int = typer.Option(
-        2000, "--resamples", help="Draws behind the 95 % intervals; 0 for no intervals."
+        2000,
+        "--resamples",
+        max=1_000_000,
+        help="Draws behind the 95 % intervals; 0 for no intervals.",
     ),
     cxc: Path | None = typer.Option(
         None, "--cxc", help="Also Crisscrossed Captions, with its annotation files in this folder."

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import io
 import os
-import unicodedata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
+from user_itr.cli.printing import printable
 from user_itr.errors import DataError, IndexStoreError
 from user_itr.pretrained import DEFAULT
 
@@ -17,25 +17,32 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from user_itr.search.encoder import Encoder
+    from user_itr.search.location import Place
     from user_itr.search.photos import Skipped
     from user_itr.search.update import IndexReport
 
 MODEL_VARIABLE = "USER_ITR_MODEL"
+RUNTIME_VARIABLE = "USER_ITR_RUNTIME"
+INDEX_HELP = (
+    "Folder of the index, or s3://BUCKET/PREFIX; by default a folder in the user's data folder."
+)
 
 
 def index_command(
     photos: list[Path] = typer.Argument(..., help="Folders of photos, looked through recursively."),
-    index: Path | None = typer.Option(
-        None, "--index", help="Folder of the index; by default one in the user's data folder."
-    ),
+    index: str | None = typer.Option(None, "--index", help=INDEX_HELP),
     model: str | None = typer.Option(
         None,
         "--model",
         help=f"Checkpoint; by default {MODEL_VARIABLE}, or the model that ships. The index "
         "remembers it.",
     ),
-    batch_size: int = typer.Option(32, "--batch-size", min=1, help="Photos encoded at once."),
-    workers: int = typer.Option(2, "--workers", min=1, help="Processes that decode photos ahead."),
+    batch_size: int = typer.Option(
+        32, "--batch-size", min=1, max=65_536, help="Photos encoded at once."
+    ),
+    workers: int = typer.Option(
+        2, "--workers", min=1, max=256, help="Processes that decode photos ahead."
+    ),
     rebuild: bool = typer.Option(
         False,
         "--rebuild",
@@ -57,11 +64,12 @@ def index_command(
     """
     from user_itr.cli.progress import progress_of
     from user_itr.search.index import ImageIndex
+    from user_itr.search.location import location_of
     from user_itr.search.manifest import Manifest
     from user_itr.search.photos import outermost_with_images
     from user_itr.search.sentences import SentenceStore
 
-    where = index or default_index()
+    where = location_of(index or default_index())
     sentences: list[str] = []
     folders = photos
     if rebuild and Manifest.exists(where):
@@ -100,7 +108,7 @@ def index_command(
     if sentences:  # before the rebuild takes the old index's place, which has them
         SentenceStore(where, target.manifest).replace(sentences, encoder)
     target.commit()
-    typer.echo(f"{len(target):,} photos in {printable(target.path)}")
+    typer.echo(f"{len(target):,} photos in {printable(target.location)}")
     if watch:
         from user_itr.search.watching import changed_folders
 
@@ -118,7 +126,7 @@ def default_index() -> Path:
     return platformdirs.user_data_path("user-itr", appauthor=False) / "index"
 
 
-def find_model(given: str | None, index: Path) -> str:
+def find_model(given: str | None, index: Place) -> str:
     """The checkpoint to load: that given, the index's own, the environment's, or the shipped one.
 
     Raises:
@@ -142,18 +150,16 @@ def find_model(given: str | None, index: Path) -> str:
 
 
 def load_encoder(checkpoint: str) -> Encoder:
-    """The model of a checkpoint."""
+    """The model of a checkpoint, computed by the environment's runtime or the fastest there is.
+
+    Raises:
+        ConfigError: if the environment names no runtime.
+    """
+    from user_itr.features.runtime import as_runtime
     from user_itr.model.embedder import load
 
-    return load(checkpoint)
-
-
-def printable(text: str | Path) -> str:
-    """Text that a terminal can show: control characters and undecodable bytes as escapes."""
-    escaped = str(text).encode("utf-8", "backslashreplace").decode("utf-8")
-    return "".join(
-        repr(c)[1:-1] if unicodedata.category(c) in ("Cc", "Zl", "Zp") else c for c in escaped
-    )
+    runtime = as_runtime(os.environ.get(RUNTIME_VARIABLE) or "auto", RUNTIME_VARIABLE)
+    return load(checkpoint, runtime=runtime)
 
 
 def print_table(table: Table) -> None:

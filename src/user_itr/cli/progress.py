@@ -47,11 +47,14 @@ def bars(console: Console | None = None) -> Progress:
 
 
 @contextmanager
-def progress_of(title: str) -> Iterator[Callable[[int, int], None]]:
-    """Show a bar from the first call of the yielded function, which takes (done, total)."""
+def progress_of(title: str) -> Iterator[Callable[[int, int | None], None]]:
+    """Show a bar from the first call of the yielded function, which takes (done, total).
+
+    The total is None where nobody knows it yet.
+    """
     progress = bars()
 
-    def advance(done: int, total: int) -> None:
+    def advance(done: int, total: int | None) -> None:
         if not progress.tasks:
             progress.start()
             progress.add_task(title, completed=done, total=total)  # no rate of what was resumed
@@ -64,16 +67,23 @@ def progress_of(title: str) -> Iterator[Callable[[int, int], None]]:
             progress.stop()
 
 
+@contextmanager
+def no_progress(title: str) -> Iterator[Callable[[int, int], None]]:
+    """`progress_of` without a bar, for a process that works beside one that shows it."""
+    yield lambda done, total: None
+
+
 class TrainingDisplay:
     """Bar of the running epoch, and a line an evaluation.
 
     Args:
         epochs: of the run.
+        quiet: show nothing, in a process beside the one that shows it.
     """
 
-    def __init__(self, epochs: int) -> None:
+    def __init__(self, epochs: int, quiet: bool = False) -> None:
         self.epochs = epochs
-        self.console = Console(stderr=True)
+        self.console = Console(stderr=True, quiet=quiet)
         self.progress = bars(self.console)
         self.task = self.progress.add_task("training", total=None, visible=False)
 

@@ -10,16 +10,26 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from user_itr.cli.index import default_index, find_model, load_encoder, print_table, printable
+from user_itr.cli.index import (
+    INDEX_HELP,
+    default_index,
+    find_model,
+    load_encoder,
+    print_table,
+)
+from user_itr.cli.printing import printable
 from user_itr.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from user_itr.search.encoder import Encoder
-    from user_itr.search.index import Hit
+    from user_itr.search.found import Hit
 
 DAYS = ["%Y-%m-%d"]
+
+MOST = 1_000_000
+"""Results, and pages of them, that can be asked for."""
 
 
 def search_command(
@@ -27,11 +37,11 @@ def search_command(
         None, help='Words: two dogs play in the snow. Or terms: "beach" - "people".'
     ),
     image: Path | None = typer.Option(None, "--image", help="Find photos like this one."),
-    index: Path | None = typer.Option(
-        None, "--index", help="Folder of the index; by default the one in the user's data folder."
+    index: str | None = typer.Option(None, "--index", help=INDEX_HELP),
+    top: int = typer.Option(10, "--top", "-k", min=1, max=MOST, help="Number of results."),
+    page: int = typer.Option(
+        1, "--page", min=1, max=MOST, help="Which --top results: 2 is the next ones."
     ),
-    top: int = typer.Option(10, "--top", "-k", min=1, help="Number of results."),
-    page: int = typer.Option(1, "--page", min=1, help="Which --top results: 2 is the next ones."),
     after: datetime | None = typer.Option(
         None, "--after", formats=DAYS, help="Taken on this day or later (EXIF, or the file's)."
     ),
@@ -44,7 +54,7 @@ def search_command(
     min_bytes: int | None = typer.Option(None, "--min-bytes", min=0, help="Size of the file."),
     max_bytes: int | None = typer.Option(None, "--max-bytes", min=0, help="Size of the file."),
     exact: bool = typer.Option(
-        False, "--exact", help="Compare every photo, also where the index is very large."
+        False, "--exact", help="Compare every photo, also where there are 10,000 or more."
     ),
     as_json: bool = typer.Option(False, "--json", help="Print JSON."),
     open_best: bool = typer.Option(False, "--open", help="Show the best result in a viewer."),
@@ -83,7 +93,7 @@ def search_command(
         max_bytes,
     )
     opened = ImageIndex.open(index or default_index())
-    checkpoint = find_model(model, opened.path)
+    checkpoint = find_model(model, opened.location)
     hits: list[Hit] = []
     matches: list[int | None] = []
     if len(opened):
@@ -148,12 +158,14 @@ def _record(hit: Hit, match: int | None) -> dict[str, Any]:
 
 def _why_nothing(opened: Any, filtered: bool, page: int) -> str:
     if not len(opened):
-        return f"{opened.path}: the index is empty; add photos with `user-itr index PHOTOS`."
+        return f"{opened.location}: the index is empty; add photos with `user-itr index PHOTOS`."
     if page > 1:
-        return f"{opened.path}: there is no page {page}; ask for an earlier one."
+        return f"{opened.location}: there is no page {page}; ask for an earlier one."
     if filtered:
-        return f"{opened.path}: no other photos are left; ask with wider limits."
-    return f"{opened.path}: the index has no other photos; add some with `user-itr index PHOTOS`."
+        return f"{opened.location}: no other photos are left; ask with wider limits."
+    return (
+        f"{opened.location}: the index has no other photos; add some with `user-itr index PHOTOS`."
+    )
 
 
 def _ranking(hits: list[Hit], matches: list[int | None]) -> Table:

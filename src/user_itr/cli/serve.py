@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import ipaddress
+import logging
 import socket
 import webbrowser
-from pathlib import Path
+from typing import cast
 
 import typer
 
-from user_itr.cli.index import default_index, find_model, load_encoder
+from user_itr.cli.index import INDEX_HELP, default_index, find_model, load_encoder
 from user_itr.errors import ConfigError, MissingExtraError
 
-TOKEN_VARIABLE = "USER_ITR_TOKEN"
+TOKEN_VARIABLE = "USER_ITR_TOKEN"  # nosec B105 # its name, not the token
 
 
 def serve_command(
-    index: Path | None = typer.Option(
-        None, "--index", help="Folder of the index; by default the one in the user's data folder."
-    ),
+    index: str | None = typer.Option(None, "--index", help=INDEX_HELP),
     host: str = typer.Option(
         "127.0.0.1", "--host", help="Address to listen at; any but this machine needs a token."
     ),
@@ -27,6 +26,12 @@ def serve_command(
         None, "--token", envvar=TOKEN_VARIABLE, help="That requests must bear."
     ),
     open_page: bool = typer.Option(False, "--open", help="Open the page in a browser."),
+    log: str = typer.Option(
+        "errors",
+        "--log",
+        help="What is written of requests: errors; requests, a line each; queries, with their "
+        "words, too.",
+    ),
     model: str | None = typer.Option(
         None, "--model", help="Where the index's checkpoint is now, if it moved."
     ),
@@ -40,6 +45,8 @@ def serve_command(
 
         from user_itr.server.app import create_app
         from user_itr.server.guard import LOOPBACK_HOSTS
+        from user_itr.server.limits import MAX_CONNECTIONS
+        from user_itr.server.logs import LEVELS, LOGGER, LogLevel
     except ImportError as error:
         raise MissingExtraError(
             f"serving needs more packages ({error.name}); run `pip install user-itr[app]`."
@@ -54,9 +61,21 @@ def serve_command(
         )
     if token is not None and not (token.isascii() and token.isalnum() and len(token) >= 8):
         raise ConfigError("the token needs at least 8 letters and digits, and nothing else.")
+    if log not in LEVELS:
+        raise ConfigError(f"--log {log!r}: use {', '.join(LEVELS[:-1])} or {LEVELS[-1]}.")
     opened = ImageIndex.open(index or default_index())
-    encoder = load_encoder(find_model(model, opened.path))
-    app = create_app(opened, encoder, token=token, hosts=LOOPBACK_HOSTS if local else None)
+    encoder = load_encoder(find_model(model, opened.location))
+    app = create_app(
+        opened,
+        encoder,
+        token=token,
+        hosts=LOOPBACK_HOSTS if local else None,
+        log=cast("LogLevel", log),
+    )
+    lines = logging.StreamHandler()
+    lines.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+    LOGGER.addHandler(lines)
+    LOGGER.setLevel(logging.INFO)
     listening = _listen(host, port)
     name = f"[{host}]" if ":" in host else host
     address = f"http://{name}:{listening.getsockname()[1]}/"
@@ -66,7 +85,14 @@ def serve_command(
     if open_page:
         webbrowser.open(address if token is None else f"{address}?token={token}")
     config = uvicorn.Config(
-        app, log_level="warning", access_log=False, server_header=False, timeout_keep_alive=10
+        app,
+        log_level="warning",
+        access_log=False,  # its lines have the query string, and with it the words and the token
+        server_header=False,
+        ws="none",
+        timeout_keep_alive=10,
+        timeout_graceful_shutdown=5,
+        limit_concurrency=MAX_CONNECTIONS,
     )
     try:
         uvicorn.Server(config).run(sockets=[listening])
@@ -92,9 +118,10 @@ def _listen(host: str, port: int) -> socket.socket:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(address)
         listening.listen(2048)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or error
         raise ConfigError(
-            f"cannot listen at {host} port {port} ({error.strerror}); choose another --port, or "
+            f"cannot listen at {host} port {port} ({reason}); choose another --port, or "
             "an address of this machine."
         ) from None
     return listening

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from user_itr.errors import ConfigError
+from user_itr.training.launching import follow_parent, is_rank, report, run_ranks
 
 if TYPE_CHECKING:
-    from user_itr.cli.progress import TrainingDisplay
-    from user_itr.config.settings import Settings
-    from user_itr.training.trainer import Trainer
+    from user_itr.config.settings import Settings, TrainingSettings
+    from user_itr.training.ranks import Ranks
+    from user_itr.training.run_folder import RunFolder
+
+CHANGEABLE = ("training.devices", "training.nodes", "training.accelerator")
+"""Settings that a run may be continued with in place of its own."""
 
 
 def train_command(
@@ -36,12 +44,12 @@ def train_command(
 ) -> None:
     """Train USER; the best checkpoint by dev rsum is kept in OUT."""
     if resume is not None:
-        if preset or config or data or features or overrides:
+        if preset or config or data or features or not all(map(_may_change, overrides)):
             raise ConfigError(
                 "--resume takes its settings from the run; leave out --preset, --config, --data, "
-                "--features and --set."
+                f"--features, and --set of anything but {', '.join(CHANGEABLE)}."
             )
-        continue_run(resume)
+        continue_run(resume, overrides)
         return
     if preset and config:
         raise ConfigError("--preset and --config exclude each other; give one and use --set.")
@@ -58,60 +66,145 @@ def train_command(
     start_run(load_settings(source, overrides, **fixed), out)
 
 
-def start_run(settings: Settings, out: Path) -> Trainer:
+def _may_change(override: str) -> bool:
+    return override.partition("=")[0].strip() in CHANGEABLE
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a run ended.
+
+    Args:
+        seconds: of training; 0 where the ranks could not leave word of it.
+        interrupted: whether Ctrl-C was pressed in its last epoch.
+    """
+
+    seconds: float = 0.0
+    interrupted: bool = False
+
+
+def start_run(settings: Settings, out: Path) -> Ended:
     """Train a new run in the folder `out`, with progress on the terminal.
 
     The folder is made when data, model and device are ready, so a mistake leaves nothing behind.
 
     Raises:
         ConfigError: if the settings name no data, or the folder is in use.
+        RankFailed: if a process of a run on several devices died.
     """
-    from user_itr.cli.progress import TrainingDisplay, progress_of
+    from user_itr.config.loading import dump_settings
     from user_itr.config.paths import with_absolute_paths
-    from user_itr.training.fabric import default_loggers
-    from user_itr.training.preparation import prepare
+
+    settings = with_absolute_paths(settings)
+    devices = _ranks_to_start(settings.training)
+    if devices:
+        with tempfile.TemporaryDirectory(prefix="user-itr-") as temporary:
+            config = Path(temporary) / "config.yaml"
+            config.write_text(dump_settings(settings), "utf-8")
+            words = ["train", "--config", str(config), "--out", str(out)]
+            return Ended(**run_ranks(words, devices, settings.training.nodes, out))
     from user_itr.training.run_folder import RunFolder
-    from user_itr.training.trainer import Trainer
 
     folder = RunFolder(out)
-    folder.require_free()
-    settings = with_absolute_paths(settings)
-    prepared = prepare(settings, progress_of)
-    display = TrainingDisplay(settings.training.epochs)
-    trainer = Trainer(settings, prepared, folder, display, default_loggers(out))
-    folder.create(settings)
-    return _fit(trainer, display)
+    with _joined(settings, folder) as ranks:
+        if ranks.first:
+            folder.require_free()
+        return _train(ranks, settings, folder, None)
 
 
-def continue_run(path: Path) -> Trainer:
-    """Continue a run from its last checkpoint, or from its start where it has none."""
-    from user_itr.cli.progress import TrainingDisplay, progress_of
-    from user_itr.model.checkpoint import load_model
-    from user_itr.training.fabric import default_loggers
-    from user_itr.training.preparation import prepare
+def continue_run(path: Path, overrides: Sequence[str] = ()) -> Ended:
+    """Continue a run from its last checkpoint, or from its start where it has none.
+
+    Args:
+        path: the run's folder.
+        overrides: "section.key=value" texts of settings in `CHANGEABLE`, for now.
+
+    Raises:
+        ConfigError: if an override's value is not valid.
+        CheckpointError: if there is no run.
+        RankFailed: if a process of a run on several devices died.
+    """
+    from user_itr.config.loading import load_settings
+
+    file = path / "config.yaml"
+    if file.is_file():
+        training = load_settings(file, overrides).training
+        devices = _ranks_to_start(training)
+        if devices:
+            words = ["train", "--resume", str(path)]
+            words += [word for override in overrides for word in ("--set", override)]
+            return Ended(**run_ranks(words, devices, training.nodes, path))
     from user_itr.training.run_folder import RunFolder
-    from user_itr.training.trainer import Trainer
 
     folder = RunFolder(path)
     settings = folder.open()
-    last = folder.last_state()
-    prepared = prepare(settings, progress_of, None if last is None else load_model(last[0]))
-    display = TrainingDisplay(settings.training.epochs)
-    trainer = Trainer(settings, prepared, folder, display, default_loggers(path))
+    if overrides:
+        settings = load_settings(file, overrides)
+    with _joined(settings, folder) as ranks:
+        return _train(ranks, settings, folder, folder.last_state())
+
+
+def _ranks_to_start(training: TrainingSettings) -> int:
+    """How many processes to start on this machine; 0 where this one does the work itself."""
+    if is_rank():
+        return 0
+    if training.devices != "auto":
+        devices = training.devices
+    elif training.accelerator in ("auto", "gpu", "cuda"):
+        import torch
+
+        devices = max(1, torch.cuda.device_count())
+    else:
+        devices = 1
+    return devices if devices * training.nodes > 1 else 0
+
+
+@contextmanager
+def _joined(settings: Settings, folder: RunFolder) -> Iterator[Ranks]:
+    """This process with its device, and with the others of the run where there are any."""
+    from user_itr.training.fabric import create_fabric, default_loggers
+    from user_itr.training.ranks import Ranks
+
+    follow_parent()
+    trains_all = settings.model.text.trainable_layers == "all"
+    fabric = create_fabric(settings.training, default_loggers(folder.path), find_unused=trains_all)
+    ranks = Ranks(fabric)
+    with ranks.contact(folder.path):
+        yield ranks
+        ranks.leave()
+
+
+def _train(
+    ranks: Ranks, settings: Settings, folder: RunFolder, last: tuple[Path, dict[str, Any]] | None
+) -> Ended:
+    """Train to the end, from the start or from the last checkpoint; rank 0 shows it."""
+    from user_itr.cli.progress import TrainingDisplay, no_progress, progress_of
+    from user_itr.model.checkpoint import load_model
+    from user_itr.training.preparation import prepare_in_turn
+    from user_itr.training.run_folder import INDEX_FILE
+    from user_itr.training.trainer import Trainer
+
+    resumed = None if last is None else load_model(last[0])
+    progress = progress_of if ranks.first else no_progress
+    prepared = prepare_in_turn(ranks, settings, progress, resumed)
+    display = TrainingDisplay(settings.training.epochs, quiet=not ranks.first)
+    trainer = Trainer(settings, prepared, folder, display, ranks=ranks)
+    if ranks.first and not (folder.path / INDEX_FILE).exists():
+        folder.create(settings)
     if last is not None:
         trainer.restore(last[1])
-    if last is not None and not trainer.is_over():
-        display.note(f"resumed at epoch {trainer.place.epoch + 1}, batch {trainer.place.batch}")
-    return _fit(trainer, display)
-
-
-def _fit(trainer: Trainer, display: TrainingDisplay) -> Trainer:
+        if not trainer.is_over():
+            place = trainer.place
+            display.note(f"resumed at epoch {place.epoch + 1}, batch {place.batch}")
     if not trainer.is_over():
         with display:
             trainer.fit()
-    place, folder = trainer.place, trainer.folder
-    typer.echo(
-        f"trained {place.epoch} epochs in {place.seconds / 60:.1f} min; best dev rsum "
-        f"{folder.index.best_rsum:.1f} in {folder.checkpoints / str(folder.index.best)}"
-    )
-    return trainer
+    if ranks.first:
+        typer.echo(
+            f"trained {trainer.place.epoch} epochs in {trainer.place.seconds / 60:.1f} min; best "
+            f"dev rsum {folder.index.best_rsum:.1f} in "
+            f"{folder.checkpoints / str(folder.index.best)}"
+        )
+    ended = Ended(trainer.place.seconds, trainer.interrupted)
+    report(**asdict(ended))
+    return ended

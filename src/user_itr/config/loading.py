@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from user_itr.config.settings import Settings
+from user_itr.config.yaml_text import parse_yaml
 from user_itr.errors import ConfigError
 
 
@@ -77,9 +79,9 @@ def _read_yaml(source: str | Path) -> dict[str, Any]:
             f"{source}: neither a preset ({', '.join(preset_names())}) nor a file; check the name."
         )
     try:
-        values = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError) as error:  # an impossible date is a ValueError
-        raise ConfigError(f"{source}: not valid YAML ({' '.join(str(error).split())}).") from None
+        values = parse_yaml(text)
+    except ValueError as error:
+        raise ConfigError(f"{source}: not valid YAML ({error}).") from None
     if values is None:
         return {}
     if not isinstance(values, dict):
@@ -89,8 +91,8 @@ def _read_yaml(source: str | Path) -> dict[str, Any]:
 
 def _parse_value(override: str, text: str) -> Any:
     try:
-        return yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError) as error:
+        return parse_yaml(text)
+    except ValueError as error:
         raise ConfigError(f"--set {override!r}: the value is not valid YAML.") from error
 
 
@@ -121,7 +123,7 @@ def _explain(error: ValidationError, label: str) -> str:
     message = first + "".join(f", or {text[0].lower()}{text[1:]}" for text in rest)
     if not key:
         return f"{label}: {message}.{more}"
-    return f"{label}: {key} = {found[0]['input']!r}: {message}.{more}"
+    return f"{label}: {key} = {reprlib.repr(found[0]['input'])}: {message}.{more}"
 
 
 def _key(location: Sequence[int | str]) -> str:
@@ -145,4 +147,7 @@ def _known_keys(sections: Sequence[str]) -> list[str]:
 def _subsection(section: type[BaseModel], name: str) -> type[BaseModel] | None:
     field = section.model_fields.get(name)
     inner = None if field is None else field.annotation
-    return inner if isinstance(inner, type) and issubclass(inner, BaseModel) else None
+    # tuple[int, ...] is an instance of type, too, before Python 3.11
+    if not isinstance(inner, type) or get_origin(inner) is not None:
+        return None
+    return inner if issubclass(inner, BaseModel) else None

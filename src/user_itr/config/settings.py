@@ -8,15 +8,33 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 Probability = Annotated[float, Field(ge=0.0, lt=1.0)]
+
+MOST = 65_536
+"""Of any width or count inside of the network: far beyond all that fits, and short of overflow."""
 
 
 class _Frozen(BaseModel):
     model_config = ConfigDict(
         frozen=True, extra="forbid", allow_inf_nan=False, coerce_numbers_to_str=True
     )
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _a_switch_is_no_number(cls, value: object, info: ValidationInfo) -> object:
+        kind = cls.model_fields[str(info.field_name)].annotation
+        if isinstance(value, bool) and kind is not bool:
+            raise ValueError("this is no switch; give a value")
+        return value
 
 
 class DataSettings(_Frozen):
@@ -41,11 +59,15 @@ class FeatureSettings(_Frozen):
         default=None, description="feature store; by default one in the cache folder"
     )
     grid: int | None = Field(
-        default=None, ge=1, description="average-pool the square grid of regions to grid x grid"
+        default=None,
+        ge=1,
+        le=MOST,
+        description="average-pool the square grid of regions to grid x grid",
     )
     width: int | None = Field(
         default=None,
         ge=1,
+        le=MOST,
         description="project regions to this width by PCA, fitted on the train split",
     )
     whitening: float = Field(
@@ -69,6 +91,7 @@ class FeatureSettings(_Frozen):
     guide_width: int | None = Field(
         default=None,
         ge=1,
+        le=MOST,
         description="project guide embeddings to this width by PCA, fitted on the train split",
     )
 
@@ -96,7 +119,7 @@ class ImageSettings(_Frozen):
         default="self", description="self is SGE, clip is CGE"
     )
     guide_dropout: Probability = Field(default=0.4, description="inside SGE")
-    guide_heads: int = Field(default=1, ge=1, description="attention heads of SGE")
+    guide_heads: int = Field(default=1, ge=1, le=MOST, description="attention heads of SGE")
     guide_norm_regions: int | None = Field(
         default=None,
         ge=1,
@@ -148,14 +171,18 @@ class TextSettings(_Frozen):
         default=None,
         description="dropout inside the trainable layers; the encoder's own by default",
     )
-    max_tokens: int = Field(default=64, ge=4, description="longer captions are cut")
+    max_tokens: int = Field(default=64, ge=4, le=MOST, description="longer captions are cut")
     mask_probability: Probability = Field(
         default=0.2,
         description="per word: half become [MASK], a tenth a random token, the rest are dropped; "
         "with cached states every chosen word is dropped",
     )
-    gru_width: int = Field(default=1024, ge=1, description="bigru: width of the token states")
-    word_width: int = Field(default=300, ge=1, description="bigru: width of the word embeddings")
+    gru_width: int = Field(
+        default=1024, ge=1, le=MOST, description="bigru: width of the token states"
+    )
+    word_width: int = Field(
+        default=300, ge=1, le=MOST, description="bigru: width of the word embeddings"
+    )
     min_word_count: int = Field(
         default=4, ge=1, description="bigru: rarer train words become unknown"
     )
@@ -164,7 +191,7 @@ class TextSettings(_Frozen):
 class ModelSettings(_Frozen):
     """The dual encoder."""
 
-    embedding: int = Field(default=1024, ge=2, description="D, width of the joint space")
+    embedding: int = Field(default=1024, ge=2, le=MOST, description="D, width of the joint space")
     image: ImageSettings = ImageSettings()
     text: TextSettings = TextSettings()
 
@@ -173,7 +200,7 @@ class MomentumSettings(_Frozen):
     """Momentum encoders and queues."""
 
     momentum: float = Field(default=0.999, ge=0, le=1)
-    queue_length: int = Field(default=2048, ge=0)
+    queue_length: int = Field(default=2048, ge=0, le=10_000_000)
     evaluate: bool = Field(
         default=False,
         description="evaluate and keep the momentum encoders, an average of the weights over time",
@@ -237,20 +264,38 @@ class OptimizerSettings(_Frozen):
 class TrainingSettings(_Frozen):
     """The loop."""
 
-    epochs: int = Field(default=20, ge=1)
-    batch_size: int = Field(default=128, ge=2, description="images a batch")
+    epochs: int = Field(default=20, ge=1, le=1_000_000)
+    batch_size: int = Field(
+        default=128, ge=2, le=1_000_000, description="images a batch, over all devices"
+    )
     captions_per_image: int = Field(
         default=1,
         ge=1,
         description="captions that share one pass of an image; an epoch shows every caption once",
     )
-    accumulate: int = Field(default=1, ge=1, description="batches an optimizer step")
+    accumulate: int = Field(default=1, ge=1, le=1_000_000, description="batches an optimizer step")
     precision: Literal["32-true", "bf16-mixed", "16-mixed", "auto"] = Field(
         default="32-true",
         description="auto is bf16-mixed where the device multiplies bfloat16, else 32-true",
     )
     accelerator: str = "auto"
-    seed: int = Field(default=0, ge=0)
+    devices: Annotated[int, Field(ge=1, le=1_000_000)] | Literal["auto"] = Field(
+        default=1,
+        description="devices of each machine, a process each: the GPUs, or processes on a CPU; "
+        '"auto" is every GPU. torchrun decides for itself',
+    )
+    nodes: int = Field(
+        default=1,
+        ge=1,
+        le=1_000_000,
+        description="machines; on each the same command with NODE_RANK, MASTER_ADDR, MASTER_PORT",
+    )
+    gather_negatives: bool = Field(
+        default=True,
+        description="several devices: negatives come from the whole batch, as on one device; false "
+        "takes them from each device's share of it",
+    )
+    seed: int = Field(default=0, ge=0, lt=2**32)
     patience: int | None = Field(
         default=None, ge=1, description="stop after this many epochs without a better dev rsum"
     )

@@ -118,10 +118,14 @@ def _unpickle(path: Path) -> object:
     if not path.is_file():
         raise CheckpointError(f"{path}: no such file; give an official checkpoint (.pth, .tar).")
     try:
-        if zipfile.is_zipfile(path):
+        with path.open("rb") as file:
+            archived = file.read(4) == b"PK\3\4"  # how PyTorch tells its two formats apart
+        if archived:
             _check_archive(path)
         with torch.serialization.safe_globals(_STAND_INS):
-            content: object = torch.load(path, map_location="cpu", weights_only=True)
+            # Mapped, a tensor that claims more than its record has ends at the end of the file;
+            # read, it would end somewhere in this process' memory.
+            content: object = torch.load(path, map_location="cpu", weights_only=True, mmap=archived)
     except CheckpointError:
         raise
     except Exception as error:  # a damaged pickle can raise anything

@@ -6,7 +6,8 @@ import functools
 import io
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -19,6 +20,10 @@ IMAGE_SUFFIXES = HEIF_SUFFIXES | frozenset(
 )
 """File name endings (lower case) that are taken for images when a folder is walked."""
 
+FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "AVIF", "GIF", "BMP", "TIFF", "HEIF")
+"""Pillow's formats that are opened, whatever a file is called. Pillow knows many more, some of
+them seldom used, and one of them (EPS) runs a program."""
+
 MAX_PIXELS = 200_000_000
 """Images above this many pixels are refused before they are decoded (decompression bombs)."""
 
@@ -29,12 +34,17 @@ def find_images(folder: Path) -> Iterator[Path]:
     Raises:
         DataError: if `folder` is no directory.
     """
+    return find_files(folder, IMAGE_SUFFIXES)
+
+
+def find_files(folder: Path, suffixes: Collection[str]) -> Iterator[Path]:
+    """As `find_images`, for file names with other endings (lower case)."""
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder; give a folder that holds images.")
     for parent, folders, files in os.walk(folder):
         folders.sort()
         for name in sorted(files):
-            if Path(name).suffix.lower() in IMAGE_SUFFIXES and not name.startswith("."):
+            if Path(name).suffix.lower() in suffixes and not name.startswith("."):
                 yield Path(parent, name)
 
 
@@ -89,23 +99,34 @@ def open_image(path: Path, content: bytes | None = None) -> Image.Image:
     """Open an image by its header, nothing decoded yet; HEIC where pillow-heif is installed.
 
     Raises:
-        DataError: if it is a HEIC file and pillow-heif is missing.
+        DataError: if it is a HEIC file and pillow-heif is missing, it is a device, a pipe or the
+            like, or it has more pixels than Pillow opens.
         OSError: if it cannot be read, or is no image; Pillow raises other things as well.
     """
-    heif = _register_heif()
-    if path.suffix.lower() in HEIF_SUFFIXES and not heif:
+    formats = _formats()
+    if path.suffix.lower() in HEIF_SUFFIXES and "HEIF" not in formats:
         raise DataError(f"{path}: HEIC needs one more package; run `pip install user-itr[heic]`.")
-    return Image.open(path if content is None else io.BytesIO(content))
+    if content is None and path.exists() and not path.is_file():  # opening a pipe would wait
+        raise DataError(f"{path}: is no regular file; give an image file.")
+    try:
+        return Image.open(path if content is None else io.BytesIO(content), formats=formats)
+    except Image.DecompressionBombError:
+        limit = 2 * (Image.MAX_IMAGE_PIXELS or 0)
+        raise DataError(
+            f"{path}: has more than {limit:,} pixels, which is the limit; scale the image down "
+            "first."
+        ) from None
 
 
 @functools.cache
-def _register_heif() -> bool:
-    try:
+def _formats() -> tuple[str, ...]:
+    """Those of `FORMATS` that this installation reads."""
+    with suppress(ImportError):
         import pillow_heif
-    except ImportError:
-        return False
-    pillow_heif.register_heif_opener()
-    return True
+
+        pillow_heif.register_heif_opener()
+    Image.init()
+    return tuple(name for name in FORMATS if name in Image.OPEN)
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

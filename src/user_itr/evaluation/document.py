@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+import re
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from user_itr import __version__
 from user_itr.data.captions import CaptionedImages
@@ -20,7 +21,7 @@ from user_itr.errors import DataError
 from user_itr.evaluation.cross_modal import CrossModalRanks
 from user_itr.evaluation.ranks import BestRanks, TieRule
 from user_itr.evaluation.result import EvaluationResult
-from user_itr.files import replace_file
+from user_itr.files import parse_json, replace_file
 
 DOCUMENT_FORMAT = 2
 """Version of the JSON document; it grows when a field changes its meaning."""
@@ -157,6 +158,14 @@ class _Metrics(BaseModel):
     i2t: dict[str, float]
     ties: TieRule
 
+    @field_validator("i2t")
+    @classmethod
+    def _cutoffs(cls, values: dict[str, float]) -> dict[str, float]:
+        for name in values:
+            if name.startswith("R@") and not re.fullmatch("R@[1-9][0-9]{0,17}", name):
+                raise ValueError(f"{name[:30]} has no cut-off")
+        return values
+
 
 class StoredEvaluation(_Strict):
     """What a comparison needs of a written evaluation."""
@@ -195,8 +204,13 @@ def read_document(path: Path) -> StoredEvaluation:
             message names the file and the field.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = parse_json(path.read_text(encoding="utf-8"))
         version = content.get("format") if isinstance(content, dict) else None
+        if isinstance(version, int) and version > DOCUMENT_FORMAT:
+            raise DataError(
+                f"{path}: field format is {version}, this release reads up to {DOCUMENT_FORMAT}; "
+                "upgrade user-itr."
+            )
         if version != DOCUMENT_FORMAT:
             raise DataError(
                 f"{path}: field format is {version!r}, this release reads {DOCUMENT_FORMAT}; "
@@ -212,7 +226,7 @@ def read_document(path: Path) -> StoredEvaluation:
         raise DataError(
             f"{path}: field {place}: {first['msg'].lower()}; write the evaluation again."
         ) from None
-    except (ValueError, RecursionError) as error:
+    except (OverflowError, ValueError) as error:  # numbers that int64 has no room for
         raise DataError(f"{path}: is no evaluation ({error}); write it again.") from None
     return stored
 
@@ -229,6 +243,12 @@ def _check(path: Path, stored: StoredEvaluation) -> None:
                     f"{path}: field queries.{name}: a row is outside the {size} items; "
                     "write the evaluation again."
                 )
+        counts = np.stack([ranks.ahead, ranks.tied, ranks.companions])
+        if ranks.candidates < 1 or ((counts < 0) | (counts > ranks.candidates)).any():
+            raise DataError(
+                f"{path}: field queries.{name}: a count is outside the {ranks.candidates} "
+                "candidates; write the evaluation again."
+            )
     # Its own checks name what is wrong with captions and images.
     try:
         CaptionedImages(

@@ -14,6 +14,7 @@ from user_itr.evaluation.embedding_scores import EmbeddingScores
 from user_itr.evaluation.result import ScoredBy
 from user_itr.evaluation.scores import MatrixScores, Scores
 from user_itr.features.backbones.base import hash_files
+from user_itr.files import map_array
 
 IMAGES, CAPTIONS = "images.npy", "captions.npy"
 """The two files of a folder of embeddings: (N, D) and (M, D), any float type."""
@@ -110,8 +111,8 @@ def open_array(file: Path) -> np.ndarray:
         DataError: if it is none.
     """
     try:
-        array = np.load(file, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+        array = map_array(file)
+    except (OSError, ValueError) as error:
         raise DataError(f"{file}: cannot be read as a NumPy array ({error}).") from None
     if not isinstance(array, np.ndarray) or array.ndim == 0:
         raise DataError(f"{file}: holds no single array; give one, as np.save writes it.")

@@ -100,7 +100,7 @@ def extract_features(
         drop_leftovers(out)
         return ExtractionReport(len(images), len(images), store.manifest.skipped, True)
 
-    created_with = program_versions()
+    created_with = program_versions(backbone.runtime)
     with StoreWriter(
         out,
         fingerprint=fingerprint,
@@ -150,9 +150,10 @@ def extract_features(
     return ExtractionReport(len(images), resumed, state.skipped, complete)
 
 
-def program_versions() -> dict[str, str]:
-    """Versions of the programs that decide the last bits of features."""
-    return {name: version(name) for name in ("user-itr", "torch", "numpy", "pillow")}
+def program_versions(runtime: str = "torch") -> dict[str, str]:
+    """Versions of the programs that decide the last bits of features; see `Backbone.runtime`."""
+    names = dict.fromkeys(("user-itr", "torch", "numpy", "pillow", runtime))
+    return {name: version(name) for name in names}
 
 
 @contextmanager
@@ -209,6 +210,8 @@ def _fingerprint(images: Sequence[tuple[str, Path]], backbone: Backbone, batch_s
         "images": [[image_id, _size(path)] for image_id, path in images],
     }
     del request["backbone"]  # a name or a path; the hash tells the weights
+    if backbone.runtime != "torch":
+        request["runtime"] = backbone.runtime
     return hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()
 
 
@@ -235,6 +238,9 @@ def _require_same(
         made = f"features of backbone {manifest.backbone} ({', '.join(differences)} differ)"
     elif known != set(image_ids):
         made = f"features of other images ({len(known)}, not these {len(image_ids)})"
+    elif (made_by := program_versions(backbone.runtime).keys()) != manifest.created_with.keys():
+        runtimes = [" and ".join(sorted(names)) for names in (manifest.created_with, made_by)]
+        made = f"features computed by {runtimes[0]}, not by {runtimes[1]}"
     elif manifest.batch_size != batch_size:
         made = f"features made in batches of {manifest.batch_size}, not {batch_size}"
     else:

@@ -13,6 +13,7 @@ from platformdirs import user_cache_path
 from pydantic import JsonValue
 
 from user_itr.data.captions import CaptionedImages
+from user_itr.data.readers.scan import open_features
 from user_itr.errors import FeatureError
 from user_itr.features.backbones.registry import create_backbone
 from user_itr.features.extraction import extract_features
@@ -168,7 +169,7 @@ def _guide_apart(
 
 def _open(images: CaptionedImages, backbone: str, store: Path) -> Regions:
     if images.feature_file is not None and images.feature_rows is not None:
-        array = np.load(images.feature_file, mmap_mode="r", allow_pickle=False)
+        array = open_features(images.feature_file)
         return Regions(array, images.feature_rows, precomputed_identity(array))
     opened = FeatureStore.open(store)
     if opened.manifest.backbone != backbone:

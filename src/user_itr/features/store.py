@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from user_itr.errors import FeatureError
 from user_itr.features.backbones.base import Backbone, hash_files
-from user_itr.files import sync_names
+from user_itr.files import map_array, parse_json, sync_names
 
 FORMAT_VERSION = 1
 ARRAY_FILE = "features.npy"
@@ -85,11 +85,11 @@ class FeatureStore:
         manifest = read_manifest(path / MANIFEST_FILE)
         file = path / ARRAY_FILE
         try:
-            array = np.load(file, mmap_mode="r", allow_pickle=False)
+            array = map_array(file)
             surplus = file.stat().st_size - array.offset - array.nbytes
         except FileNotFoundError:
             raise FeatureError(f"{file}: no such file; {_AGAIN}.") from None
-        except (ValueError, EOFError, OSError, AttributeError) as error:
+        except (ValueError, OSError, AttributeError) as error:
             raise FeatureError(
                 f"{file}: damaged or cut short ({str(error).splitlines()[0].rstrip('.')}); "
                 f"{_AGAIN}."
@@ -173,7 +173,7 @@ def read_manifest(file: Path) -> FeatureManifest:
         FeatureError: if it is absent, no JSON, of a newer format, or has wrong or unknown fields.
     """
     try:
-        fields = json.loads(file.read_text(encoding="utf-8"))
+        fields = parse_json(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
         if (file.parent / PROGRESS_FILE).exists():
             raise FeatureError(

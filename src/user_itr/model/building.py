@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import nn
 
 from user_itr.config.settings import ImageSettings, ModelSettings, TextSettings
@@ -23,6 +24,9 @@ from user_itr.model.token_encoders import (
 )
 
 BIGRU = "bigru"
+MOST_LAYERS = 1_000
+"""Layers of a transformer."""
+
 POOLINGS: dict[str, type[nn.Module]] = {
     "gpo": GeneralizedPooling,
     "mean": MeanPooling,
@@ -66,6 +70,45 @@ def rebuild_dual_encoder(
     """Build the dual encoder of a checkpoint: nothing pretrained is read, all weights random."""
     network = None if transformer_config is None else build_transformer(transformer_config)
     return build_dual_encoder(settings, region_width, vocabulary, network, guide_width)
+
+
+def dual_encoder_size(
+    settings: ModelSettings,
+    region_width: int,
+    vocabulary: int,
+    transformer_config: dict[str, Any] | None,
+    guide_width: int | None = None,
+) -> tuple[int, int] | None:
+    """How many numbers the encoder of a checkpoint holds, without any memory for them.
+
+    Arguments are those of `rebuild_dual_encoder`.
+
+    Returns:
+        Numbers of the whole without the transformer's layers, and numbers of the transformer; None
+        where the network cannot be built without memory.
+
+    Raises:
+        ConfigError: as `build_dual_encoder` does.
+        ValueError: if the transformer has more layers than `MOST_LAYERS`.
+    """
+    layers = [value for key, value in (transformer_config or {}).items() if "layers" in key]
+    if any(isinstance(count, int) and count > MOST_LAYERS for count in layers):
+        raise ValueError(f"the text encoder has {max(layers):,} layers; at most {MOST_LAYERS}")
+    # To split the layers, the whole is run, which needs memory; the numbers are the same.
+    text = settings.text.model_copy(update={"trainable_layers": "all"})
+    whole = settings.model_copy(update={"text": text})
+    try:
+        with torch.device("meta"):
+            encoder = rebuild_dual_encoder(
+                whole, region_width, vocabulary, transformer_config, guide_width
+            )
+    except NotImplementedError:
+        return None
+    total = sum(tensor.numel() for tensor in encoder.state_dict().values())
+    tokens = encoder.text.tokens
+    base = tokens.base if isinstance(tokens, TransformerTokens) else None
+    inside = 0 if base is None else sum(t.numel() for t in base.state_dict().values())
+    return total - inside, inside
 
 
 def _build_image(

@@ -22,7 +22,7 @@ class Calibration(BaseModel):
         deviation: their standard deviation.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     mean: float
     deviation: float = Field(gt=0)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 import tempfile
 from dataclasses import dataclass, field
@@ -17,19 +18,27 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+from safetensors.torch import save_file
 from torch import Tensor
 
 from user_itr.config.loading import validate_settings
 from user_itr.config.settings import Settings
-from user_itr.errors import CheckpointError, ConfigError, UserItrError
+from user_itr.errors import CheckpointError, ConfigError
 from user_itr.features.backbones.base import hash_files
 from user_itr.features.compact import Compactor
-from user_itr.model.building import BIGRU, rebuild_dual_encoder
+from user_itr.files import parse_json
+from user_itr.model.building import BIGRU, dual_encoder_size, rebuild_dual_encoder
 from user_itr.model.calibration import Calibration
+from user_itr.model.checkpoint_checks import (
+    check_identity,
+    check_parts,
+    check_size,
+    check_tokenizer,
+    fill,
+)
 from user_itr.model.dual_encoder import DualEncoder
+from user_itr.model.tensors import read_tensors
 from user_itr.model.token_encoders import MINILM, TransformerTokens, load_transformer, weights_hash
 from user_itr.model.tokenizer import CaptionTokenizer
 from user_itr.pretrained import PREFIX, shipped_model
@@ -79,7 +88,7 @@ class CheckpointConfig(BaseModel):
     settings: dict[str, Any]
     transformer: dict[str, Any] | None
     packaged_weights: dict[str, str] | None
-    vocabulary: int
+    vocabulary: int = Field(gt=0, lt=2**31)
     features: dict[str, JsonValue]
     guide: dict[str, JsonValue] | None = None
     weights_sha256: str
@@ -177,9 +186,9 @@ def load_model(path: str | Path) -> TrainedModel:
             f"{weights}: does not match the hash in {CONFIG_FILE}; copy it again."
         )
     try:
-        tensors = load_file(weights)
-    except SafetensorError as error:
-        raise CheckpointError(f"{weights}: is no safetensors file ({error}).") from error
+        tensors = read_tensors(weights)
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{weights}: {error}; copy it again.") from None
     settings = _settings(config, folder)
     try:
         tokenizer = CaptionTokenizer.from_json(
@@ -188,6 +197,8 @@ def load_model(path: str | Path) -> TrainedModel:
     except Exception as error:  # the tokenizers package raises plain Exception
         raise CheckpointError(f"{vocabulary}: is no tokenizer ({error}); copy it again.") from error
     try:
+        check_identity("features", config.features)
+        check_identity("guide", config.guide)
         compactor = _compactor(
             config.features, settings.features.grid, settings.features.width, tensors, "compactor."
         )
@@ -196,8 +207,11 @@ def load_model(path: str | Path) -> TrainedModel:
             guide_compactor = _compactor(
                 config.guide, None, settings.features.guide_width, tensors, "guide_compactor."
             )
+        check_parts(tensors, compactor, guide_compactor)
         encoder = _encoder(config, settings, compactor, guide_compactor, tensors)
-    except (KeyError, RuntimeError, TypeError, ValueError, UserItrError) as error:
+        rows = (config.transformer or {}).get("vocab_size", config.vocabulary)
+        check_tokenizer(tokenizer, config.vocabulary, int(rows))
+    except Exception as error:  # transformers makes anything of a configuration it does not know
         reason = " ".join(str(error).split()).rstrip(".")
         raise CheckpointError(f"{folder}: cannot be put together ({reason}).") from error
     return TrainedModel(
@@ -224,8 +238,10 @@ def resolve_checkpoint(path: str | Path) -> Path:
     index = path / "run.json"
     if index.is_file():
         try:
-            best = json.loads(index.read_text("utf-8"))["best"]
-        except (ValueError, KeyError, TypeError):
+            best = parse_json(index.read_text("utf-8"))["best"]
+            if best is not None and not is_checkpoint_name(best):
+                raise ValueError(best)
+        except (OSError, ValueError, KeyError, TypeError):
             raise CheckpointError(f"{index}: is damaged; name a folder in checkpoints/.") from None
         if best is None:
             raise CheckpointError(f"{path}: the run has no evaluated checkpoint yet; train longer.")
@@ -237,9 +253,16 @@ def resolve_checkpoint(path: str | Path) -> Path:
     )
 
 
+def is_checkpoint_name(name: object) -> bool:
+    """Whether this may be the name of a folder in a run's `checkpoints`, and not a way out."""
+    return (
+        isinstance(name, str) and re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name) is not None
+    )
+
+
 def _read_config(file: Path) -> CheckpointConfig:
     try:
-        values = json.loads(file.read_text("utf-8"))
+        values = parse_json(file.read_text("utf-8"))
         found = values.get("format_version") if isinstance(values, dict) else None
         if isinstance(found, int) and found > FORMAT_VERSION:
             raise CheckpointError(
@@ -274,8 +297,13 @@ def _compactor(
     if grid is None and components is None:
         return None
     regions, width = int(str(identity["regions"])), int(str(identity["width"]))
+    state = _part(tensors, prefix)
+    mean = state.get("mean")
+    if components is not None and (mean is None or mean.shape != (width,)):
+        found = None if mean is None else tuple(mean.shape)
+        raise ValueError(f"size mismatch for {prefix}mean: {found}, features {width} wide")
     compactor = Compactor(regions, width, grid, components)
-    compactor.load_state_dict(_part(tensors, prefix))
+    fill(compactor, state)
     return compactor
 
 
@@ -288,17 +316,16 @@ def _encoder(
 ) -> DualEncoder:
     if config.transformer is None and settings.model.text.encoder != BIGRU:
         raise ValueError(f"no architecture of {settings.model.text.encoder!r} in {CONFIG_FILE}")
-    encoder = rebuild_dual_encoder(
-        settings.model,
-        compact_width(config.features, compactor),
-        config.vocabulary,
-        config.transformer,
-        None if config.guide is None else compact_width(config.guide, guide_compactor),
-    )
     state = _part(tensors, "model.")
+    region_width = compact_width(config.features, compactor)
+    guide_width = None if config.guide is None else compact_width(config.guide, guide_compactor)
+    sizes = (region_width, config.vocabulary, config.transformer, guide_width)
+    asked = dual_encoder_size(settings.model, *sizes)
+    check_size(asked, state, packaged=config.packaged_weights is not None)
+    encoder = rebuild_dual_encoder(settings.model, *sizes)
     if config.packaged_weights is not None:
         state |= _packaged_state(encoder, config.packaged_weights, settings)
-    encoder.load_state_dict(state)
+    fill(encoder, state)
     return encoder.eval()
 
 
@@ -311,6 +338,8 @@ def _packaged_state(
     encoder: DualEncoder, packaged: dict[str, str], settings: Settings
 ) -> dict[str, Tensor]:
     name = packaged["encoder"]
+    if name != MINILM:
+        raise ValueError(f"no package has weights of {name!r}")
     if weights_hash(name) != packaged["sha256"]:
         raise ValueError(
             f"it was trained with other weights of {name!r} than those of the installed package "

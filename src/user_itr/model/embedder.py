@@ -21,6 +21,7 @@ from user_itr.features.guides.pooled import pooled_embedding
 from user_itr.features.guides.registry import create_guide, pooled_backbone
 from user_itr.features.preprocessing import Preprocess, RegionsAndGuide
 from user_itr.features.regions import PRECOMPUTED
+from user_itr.features.runtime import Runtime, with_runtime
 from user_itr.model.checkpoint import TrainedModel, load_model
 from user_itr.model.tokenizer import TokenizedCaptions
 from user_itr.pretrained import DEFAULT
@@ -38,10 +39,21 @@ class Embedder:
     Args:
         model: the trained model.
         device: where it computes; a GPU where there is one, by default.
+        runtime: what computes the image backbones; see `with_runtime`. Embeddings of different
+            runtimes may be compared, so that `fingerprint` does not depend on it.
+
+    Raises:
+        MissingExtraError: when an image is first encoded, if the runtime is not installed.
     """
 
-    def __init__(self, model: TrainedModel, device: str | torch.device | None = None) -> None:
+    def __init__(
+        self,
+        model: TrainedModel,
+        device: str | torch.device | None = None,
+        runtime: Runtime = "auto",
+    ) -> None:
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.runtime: Runtime = runtime
         self.model = model
         self.encoder = model.encoder.to(self.device).eval()
         self.compactor = None if model.compactor is None else model.compactor.to(self.device)
@@ -62,8 +74,9 @@ class Embedder:
             settings.model.text.encoder,
             f"{self.dim} wide",
         ]
-        if "rsum" in self.model.metrics:
-            parts.append(f"dev rsum {self.model.metrics['rsum']:.1f}")
+        rsum = self.model.metrics.get("rsum")
+        if isinstance(rsum, int | float):
+            parts.append(f"dev rsum {rsum:.1f}")
         return ", ".join(parts)
 
     @property
@@ -84,7 +97,7 @@ class Embedder:
                 )
             backbone = create_backbone(name)
             _require_weights(backbone, wanted)
-            self._backbone = backbone.to(self.device)
+            self._backbone = with_runtime(backbone.to(self.device), self.runtime)
         return self._backbone
 
     @property
@@ -102,7 +115,7 @@ class Embedder:
         if self._guide is None:
             guide = create_guide(str(wanted["backbone"]))
             _require_weights(guide, wanted)
-            self._guide = guide.to(self.device)
+            self._guide = with_runtime(guide.to(self.device), self.runtime)
         return self._guide
 
     @property
@@ -245,17 +258,22 @@ class Embedder:
         return embeddings
 
 
-def load(path: str | Path = DEFAULT, device: str | torch.device | None = None) -> Embedder:
+def load(
+    path: str | Path = DEFAULT,
+    device: str | torch.device | None = None,
+    runtime: Runtime = "auto",
+) -> Embedder:
     """Load a trained model, by default the one that ships.
 
     Args:
         path: a checkpoint's folder, a run's folder (its best checkpoint), or "shipped:NAME".
         device: see `Embedder`.
+        runtime: see `Embedder`.
 
     Raises:
         CheckpointError: if there is none, it is damaged, or a part it names is not installed.
     """
-    return Embedder(load_model(path), device)
+    return Embedder(load_model(path), device, runtime)
 
 
 def _require_weights(network: Backbone, wanted: dict[str, JsonValue]) -> None:

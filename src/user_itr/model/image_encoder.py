@@ -22,7 +22,12 @@ class ImageEncoder(nn.Module):
         attention_scale: lambda_a of the enhancement.
         region_dropout: in training each batch keeps a random share of its regions, drawn from
             [1 - region_dropout, 1] (the size augmentation of VSE-infinity).
+
+    Attributes:
+        draws: generator that `region_dropout` draws from; torch's own where it is None.
     """
+
+    draws: torch.Generator | None = None
 
     def __init__(
         self,
@@ -58,7 +63,7 @@ class ImageEncoder(nn.Module):
             ValueError: if the encoder has CGE and no guide is given.
         """
         if self.training and self.region_dropout > 0:
-            regions, mask = drop_regions(regions, mask, self.region_dropout)
+            regions, mask = drop_regions(regions, mask, self.region_dropout, self.draws)
         vectors, residual = [], None
         if self.guide is not None:
             vectors.append(self.guide(regions, mask))
@@ -74,7 +79,7 @@ class ImageEncoder(nn.Module):
 
 
 def drop_regions(
-    regions: Tensor, mask: Tensor | None, share: float
+    regions: Tensor, mask: Tensor | None, share: float, draws: torch.Generator | None = None
 ) -> tuple[Tensor, Tensor | None]:
     """Keep a random subset of the K regions, the same positions throughout the batch.
 
@@ -85,13 +90,18 @@ def drop_regions(
         regions: (B, K, d).
         mask: (B, K) bool or None.
         share: largest share to drop; the share itself is uniform in [0, share].
+        draws: a CPU generator; torch's own where it is None.
 
     Returns:
         (B, K', d) and (B, K') with K' <= K.
     """
     count = regions.shape[1]
-    dropped = int(count * share * torch.rand(()).item())
-    kept = torch.randperm(count)[: max(1, count - dropped)].sort().values.to(regions.device)
+    dropped = int(count * share * torch.rand((), generator=draws).item())
+    kept = (
+        torch.randperm(count, generator=draws)[: max(1, count - dropped)]
+        .sort()
+        .values.to(regions.device)
+    )
     if mask is None:
         return regions[:, kept], None
     kept_mask = mask[:, kept]

@@ -7,9 +7,10 @@ positions are real. Whatever stands in a padded position changes no output.
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from user_itr.errors import FeatureError
+from user_itr.model.spread_norm import SpreadBatchNorm
 
 
 def masked_mean(x: Tensor, mask: Tensor | None) -> Tensor:
@@ -32,7 +33,7 @@ def masked_softmax(scores: Tensor, mask: Tensor | None) -> Tensor:
     return weights.masked_fill(~mask, 0.0)
 
 
-class MaskedBatchNorm(nn.BatchNorm1d):
+class MaskedBatchNorm(SpreadBatchNorm):
     """BatchNorm over the last dimension whose batch statistics come from valid positions alone.
 
     Every feature is normalised over the valid regions of the batch, so any number of regions works
@@ -58,7 +59,7 @@ class MaskedBatchNorm(nn.BatchNorm1d):
         return torch.zeros_like(x, dtype=valid.dtype).masked_scatter(mask.unsqueeze(-1), valid)
 
 
-class RegionAxisBatchNorm(nn.BatchNorm1d):
+class RegionAxisBatchNorm(SpreadBatchNorm):
     """BatchNorm over the region axis: a mean, a variance, a scale and a shift for each position k.
 
     This is how the published code of USER (arXiv 2301.06844) normalises the local branch of SGE,

@@ -88,12 +88,17 @@ class GeneralizedPooling(nn.Module):
         scores = scores.masked_fill(~valid, torch.finfo(scores.dtype).min)
         return torch.softmax(scores, dim=-1).masked_fill(~valid, 0.0)
 
-    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+    def table(self, longest: int) -> Tensor:
+        """Weights of every size up to `longest`, for several batches: row n - 1 is that of n."""
+        return self.weights(torch.arange(1, longest + 1, device=self.linear.weight.device))
+
+    def forward(self, x: Tensor, mask: Tensor | None = None, table: Tensor | None = None) -> Tensor:
         """Pool a set.
 
         Args:
             x: (B, N, D).
             mask: (B, N) bool; every row has at least one valid position.
+            table: weights that `table(N)`, or a longer one, gave; made here where there are none.
 
         Returns:
             (B, D) in the dtype of `x`.
@@ -103,8 +108,12 @@ class GeneralizedPooling(nn.Module):
             weights = self.weights(sizes).expand(len(x), -1)
             ordered = sort_descending(x)
         else:
-            sizes, which = torch.unique(mask.sum(dim=1), return_inverse=True)
-            weights = self.weights(sizes)[which]
+            sizes = mask.sum(dim=1)
+            if table is None:
+                distinct, which = torch.unique(sizes, return_inverse=True)
+                weights = self.weights(distinct)[which]
+            else:
+                weights = table[sizes - 1, : x.shape[1]]
             filled = x.masked_fill(~mask.unsqueeze(-1), torch.finfo(x.dtype).min)
             ordered = sort_descending(filled)[:, : weights.shape[1]]
             # Padding sorts last and weighs 0, but 0 times the lowest number must not be summed.

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -42,5 +45,25 @@ class TextEncoder(nn.Module):
         Returns:
             (B, D) float32, unit-norm.
         """
+        return self._encode(tokens, mask)
+
+    def encode_groups(self, tokens: Sequence[Tensor], masks: Sequence[Tensor]) -> Tensor:
+        """Encode captions in groups, each padded to its own longest.
+
+        GPO's weights, which depend on nothing but a caption's length, are made once for all groups.
+
+        Args:
+            tokens: of each group, as `forward` takes them.
+            masks: of each group.
+
+        Returns:
+            (T, D) float32, unit-norm, group after group.
+        """
+        shared = {}
+        if isinstance(self.pooling, GeneralizedPooling):
+            shared["table"] = self.pooling.table(max(mask.shape[1] for mask in masks))
+        return torch.cat([self._encode(t, m, **shared) for t, m in zip(tokens, masks, strict=True)])
+
+    def _encode(self, tokens: Tensor, mask: Tensor, **shared: Tensor) -> Tensor:
         states = self.linear(self.dropout(self.tokens(tokens, mask)))
-        return F.normalize(self.pooling(states, mask).float(), dim=-1)
+        return F.normalize(self.pooling(states, mask, **shared).float(), dim=-1)

@@ -8,7 +8,10 @@ frozen, the boundary between them has no meaning of its own.
 from __future__ import annotations
 
 import logging
+import re
 from abc import abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -116,7 +119,9 @@ class TransformerTokens(TokenEncoder):
 
     def lower(self, ids: Tensor, mask: Tensor) -> Tensor:
         """See `TokenEncoder.lower`."""
-        states: Tensor = self.base(input_ids=ids, attention_mask=mask.long()).last_hidden_state
+        with self._attention(ids.device, trains=not self.cacheable):
+            output = self.base(input_ids=ids, attention_mask=mask.long())
+        states: Tensor = output.last_hidden_state
         return states
 
     def upper(self, states: Tensor, mask: Tensor) -> Tensor:
@@ -126,11 +131,28 @@ class TransformerTokens(TokenEncoder):
         from transformers.masking_utils import create_bidirectional_mask
 
         config: Any = self.base.config
-        attended = create_bidirectional_mask(config, states, mask.long())
-        for layer in self.layers:
-            output = layer(states, attended)
-            states = output[0] if isinstance(output, tuple) else output
+        with self._attention(states.device, trains=True):
+            attended = create_bidirectional_mask(config, states, mask.long())
+            for layer in self.layers:
+                output = layer(states, attended)
+                states = output[0] if isinstance(output, tuple) else output
         return states
+
+    @contextmanager
+    def _attention(self, device: torch.device, trains: bool) -> Iterator[None]:
+        """Plain products and a softmax where a gradient is wanted on the CPU.
+
+        Captions are short, and there the backward pass of PyTorch's fused attention takes several
+        times as long (docs/performance-training.md).
+        """
+        config: Any = self.base.config
+        usual = config._attn_implementation
+        if trains and torch.is_grad_enabled() and device.type == "cpu":
+            config._attn_implementation = "eager"
+        try:
+            yield
+        finally:
+            config._attn_implementation = usual
 
 
 def _layer_stack(model: nn.Module) -> nn.Module:
@@ -214,7 +236,7 @@ def load_transformer(name: str) -> nn.Module:
 
     quiet_transformers()
     try:
-        model: nn.Module = AutoModel.from_pretrained(
+        model: nn.Module = AutoModel.from_pretrained(  # nosec B615 # safetensors run nothing
             pretrained_path(name), dtype=torch.float32, use_safetensors=True
         )
     except (OSError, ValueError, SafetensorError) as error:
@@ -226,11 +248,22 @@ def load_transformer(name: str) -> nn.Module:
 
 
 def build_transformer(config: dict[str, Any]) -> nn.Module:
-    """Build the architecture of a stored transformers config, with random weights."""
+    """Build the architecture of a stored transformers config, with random weights.
+
+    What a config can name code by, in a repository or a kernel to be fetched, is left out.
+    """
     from transformers import AutoConfig, AutoModel
 
-    model: nn.Module = AutoModel.from_config(AutoConfig.for_model(**config))  # type: ignore[no-untyped-call]
+    plain = {key: value for key, value in config.items() if not _NAMES_CODE.search(key)}
+    built: Any = AutoConfig.for_model(**plain)
+    models: Any = AutoModel
+    model: nn.Module = models.from_config(built, trust_remote_code=False)
     return model
+
+
+_NAMES_CODE = re.compile(
+    r"^_|auto_map|implementation|remote_code|use_kernels|quantization_config|custom_pipelines"
+)
 
 
 def weights_hash(name: str) -> str | None:

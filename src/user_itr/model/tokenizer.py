@@ -10,7 +10,7 @@ import torch
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
 from torch import Tensor
 
-from user_itr.errors import ConfigError
+from user_itr.errors import CheckpointError, ConfigError
 from user_itr.model.token_encoders import pretrained_path, quiet_transformers
 
 
@@ -69,6 +69,11 @@ class CaptionTokenizer:
         return int(self._tokenizer.get_vocab_size())
 
     @property
+    def largest_id(self) -> int:
+        """The largest token id; -1 without any token."""
+        return max(self._tokenizer.get_vocab().values(), default=-1)
+
+    @property
     def mask_id(self) -> int:
         """Id that stands for a hidden word: [MASK], <mask>, or the unknown token."""
         for token in ("[MASK]", "<mask>", "[UNK]", "<unk>"):
@@ -78,8 +83,19 @@ class CaptionTokenizer:
         return 0
 
     def __call__(self, captions: Sequence[str]) -> TokenizedCaptions:
-        """Tokenize M captions."""
-        encodings = self._tokenizer.encode_batch(list(captions))
+        """Tokenize M captions.
+
+        Raises:
+            CheckpointError: if the tokenizer came from a damaged file, and fails at it.
+        """
+        try:
+            encodings = self._tokenizer.encode_batch(list(captions))
+        except BaseException as error:  # a panic in the package's Rust code is no Exception
+            if type(error).__name__ != "PanicException":
+                raise
+            raise CheckpointError(
+                f"the tokenizer is damaged ({error}); copy the checkpoint again."
+            ) from None
         lengths = [len(encoding.ids) for encoding in encodings]
         return TokenizedCaptions(
             ids=np.array([i for e in encodings for i in e.ids], dtype=np.int64),
@@ -95,8 +111,14 @@ class CaptionTokenizer:
 
     @classmethod
     def from_json(cls, text: str, max_tokens: int) -> CaptionTokenizer:
-        """Rebuild a stored tokenizer."""
-        return cls(Tokenizer.from_str(text), max_tokens)
+        """Rebuild a stored tokenizer.
+
+        Raises:
+            Exception: of any kind, if the text is no tokenizer, or one that fails.
+        """
+        rebuilt = cls(Tokenizer.from_str(text), max_tokens)
+        rebuilt(["a dog", ""])
+        return rebuilt
 
     @classmethod
     def pretrained(cls, name: str, max_tokens: int) -> CaptionTokenizer:
@@ -109,7 +131,7 @@ class CaptionTokenizer:
 
         quiet_transformers()
         try:
-            tokenizer = AutoTokenizer.from_pretrained(pretrained_path(name))
+            tokenizer = AutoTokenizer.from_pretrained(pretrained_path(name))  # nosec B615 # tokens run nothing
             fast = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
         except (OSError, ValueError, AttributeError) as error:
             raise ConfigError(
@@ -128,7 +150,7 @@ class CaptionTokenizer:
         cls, captions: Sequence[str], max_tokens: int, min_count: int
     ) -> CaptionTokenizer:
         """A vocabulary of train captions' words: lower case, punctuation apart, ids by count."""
-        tokenizer = Tokenizer(models.WordLevel(unk_token="[UNK]"))
+        tokenizer = Tokenizer(models.WordLevel(unk_token="[UNK]"))  # nosec B106
         tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
         tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
         trainer = trainers.WordLevelTrainer(

@@ -9,7 +9,7 @@ import signal
 import threading
 import warnings
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import (
     BrokenExecutor,
     Executor,
@@ -21,16 +21,18 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
+from user_itr.data.webdataset import ArchiveMember
 from user_itr.errors import DataError
 from user_itr.search.encoder import Encoder
-from user_itr.search.photos import Photo, Skipped, load_photo
+from user_itr.search.photos import Photo, Skipped, load_photo, path_of
 
 CRASHED = "its decoder crashed; the file is damaged or needs too much memory."
-_Load = Callable[[Path], Photo]
+_Source = Path | ArchiveMember
+_Load = Callable[[_Source], Photo]
 
 
 def decode_ahead(
-    paths: Sequence[Path],
+    photos: Iterable[Path | ArchiveMember],
     encoder: Encoder,
     batch_size: int,
     workers: int,
@@ -40,7 +42,7 @@ def decode_ahead(
     """Decode photos with `workers` helpers, at most two batches ahead of the consumer.
 
     Args:
-        paths: the photos.
+        photos: files, or places in tars.
         encoder: whose preprocessing is applied.
         batch_size: photos a yielded batch.
         workers: how many decode at once.
@@ -50,65 +52,68 @@ def decode_ahead(
             cannot leave this process.
 
     Yields:
-        For each `batch_size` paths, in order: the decoded photos and the skipped files.
+        For each `batch_size` photos, in order: the decoded ones and the skipped files.
     """
-    if not paths:
+    waiting = iter(photos)
+    first = next(waiting, None)
+    if first is None:
         return
+    waiting = itertools.chain([first], waiting)
     elsewhere = encoder.worker_preprocess if processes else None
     load = partial(load_photo, preprocess=elsewhere or encoder.preprocess, draft=encoder.draft)
     new_pool = _threads if elsewhere is None else _processes
-    waiting = iter(paths)
-    ahead: deque[tuple[Path, Future[Photo]]] = deque()
+    ahead: deque[tuple[_Source, Future[Photo]]] = deque()
     with warnings.catch_warnings():  # load_image's own catch_warnings may interleave over threads
         pool = new_pool(workers)
         try:
             while True:
-                for path in itertools.islice(waiting, 2 * batch_size - len(ahead)):
-                    ahead.append((path, _submit(pool, load, path)))
+                for photo in itertools.islice(waiting, 2 * batch_size - len(ahead)):
+                    ahead.append((photo, _submit(pool, load, photo)))
                 if not ahead:
                     return
                 batch = [ahead.popleft() for _ in range(min(batch_size, len(ahead)))]
-                photos, skipped, unknown = _results(batch)
+                decoded, skipped, unknown = _results(batch)
                 if unknown:  # a worker died, and with it everything that was under way
                     pool.shutdown(cancel_futures=True)
                     one_by_one = _alone(unknown, load)
-                    photos, skipped = photos + one_by_one[0], skipped + one_by_one[1]
+                    decoded, skipped = decoded + one_by_one[0], skipped + one_by_one[1]
                     pool = new_pool(workers)
-                    ahead = deque((path, _submit(pool, load, path)) for path, _ in ahead)
-                yield photos, skipped
+                    ahead = deque((photo, _submit(pool, load, photo)) for photo, _ in ahead)
+                yield decoded, skipped
         finally:
             pool.shutdown(cancel_futures=True)
 
 
 def _results(
-    batch: Sequence[tuple[Path, Future[Photo]]],
-) -> tuple[list[Photo], list[Skipped], list[Path]]:
+    batch: Sequence[tuple[_Source, Future[Photo]]],
+) -> tuple[list[Photo], list[Skipped], list[_Source]]:
     """Photos, skipped files, and the files that a dead worker leaves unknown."""
     photos: list[Photo] = []
     skipped: list[Skipped] = []
-    unknown: list[Path] = []
-    for path, future in batch:
+    unknown: list[_Source] = []
+    for source, future in batch:
         try:
             photos.append(future.result())
         except DataError as error:
+            path = path_of(source)
             skipped.append((path, str(error).removeprefix(f"{path}: ")))
         except BrokenExecutor:
-            unknown.append(path)
+            unknown.append(source)
     return photos, skipped, unknown
 
 
-def _alone(paths: Sequence[Path], load: _Load) -> tuple[list[Photo], list[Skipped]]:
+def _alone(sources: Sequence[_Source], load: _Load) -> tuple[list[Photo], list[Skipped]]:
     """Decode one at a time, so that the one that kills its worker is known."""
     photos: list[Photo] = []
     skipped: list[Skipped] = []
     pool = _processes(1)
     try:
-        for path in paths:
-            one, left_out, crashed = _results([(path, _submit(pool, load, path))])
+        for source in sources:
+            one, left_out, crashed = _results([(source, _submit(pool, load, source))])
             photos += one
             skipped += left_out
             if crashed:
-                skipped.append((path, CRASHED))
+                skipped.append((path_of(source), CRASHED))
                 pool.shutdown()
                 pool = _processes(1)
     finally:
@@ -116,10 +121,10 @@ def _alone(paths: Sequence[Path], load: _Load) -> tuple[list[Photo], list[Skippe
     return photos, skipped
 
 
-def _submit(pool: Executor, load: _Load, path: Path) -> Future[Photo]:
+def _submit(pool: Executor, load: _Load, source: _Source) -> Future[Photo]:
     try:
         with _ctrl_c_put_off():
-            return pool.submit(load, path)
+            return pool.submit(load, source)
     except BrokenExecutor as error:  # as the future of one that was accepted would say
         broken: Future[Photo] = Future()
         broken.set_exception(error)

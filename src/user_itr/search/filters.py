@@ -26,7 +26,7 @@ class Filters:
         max_bytes: of the file.
 
     Raises:
-        ConfigError: if a number is negative, or a range is empty.
+        ConfigError: if a number is negative, a range is empty, or the folder is no path.
     """
 
     after: date | None = None
@@ -52,24 +52,27 @@ class Filters:
                 "swap the two."
             )
 
+        if self.folder is not None:
+            _resolved(self.folder)
+
     def sql(self) -> str | None:
         """The condition on the rows of an index, or None where every photo may be found."""
         parts = []
         if self.after is not None:
             parts.append(_day_condition(">=", self.after))
-        if self.before is not None:
+        if self.before is not None and self.before < date.max:
             parts.append(_day_condition("<", self.before + timedelta(days=1)))
         if self.folder is not None:
-            prefix = os.path.join(self.folder.expanduser().resolve(), "")  # noqa: PTH118
+            prefix = os.path.join(_resolved(self.folder), "")  # noqa: PTH118
             parts.append(f"starts_with(path, {quoted(prefix)})")
-        for column, operator, value in (
-            ("width", ">=", self.min_width),
-            ("height", ">=", self.min_height),
-            ("size", ">=", self.min_bytes),
-            ("size", "<=", self.max_bytes),
+        for column, operator, value, most in (
+            ("width", ">=", self.min_width, 2**31 - 1),
+            ("height", ">=", self.min_height, 2**31 - 1),
+            ("size", ">=", self.min_bytes, _LAST),
+            ("size", "<=", self.max_bytes, _LAST),
         ):
             if value is not None:
-                parts.append(f"{column} {operator} {value:d}")
+                parts.append(f"{column} {operator} {min(value, most):d}")
         return " AND ".join(parts) or None
 
 
@@ -78,10 +81,32 @@ def quoted(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
+def _resolved(folder: Path) -> Path:
+    try:
+        found = folder.expanduser().resolve()
+        str(found).encode()
+    except UnicodeEncodeError:
+        raise ConfigError(
+            f"folder {str(folder)!a} is no valid UTF-8, and no such photo is indexed."
+        ) from None
+    except (OSError, RuntimeError, ValueError) as error:  # no such user, a loop of links, a NUL
+        raise ConfigError(f"folder {str(folder)!r} is no path ({error}).") from None
+    return found
+
+
 def _day_condition(operator: str, day: date) -> str:
     start = datetime.combine(day, time())
-    changed = int(start.timestamp()) * 1_000_000_000  # local midnight, as the file system counts
+    seconds = (day - date(1970, 1, 1)).days * 86_400  # by the camera's clock, which has no zone
+    try:
+        local = start.timestamp()  # local midnight, as the file system counts
+    except (OSError, OverflowError, ValueError):  # in the first or last year that Python has
+        local = seconds
+    changed = min(max(int(local) * 1_000_000_000, -_LAST), _LAST)
     return (
-        f"((taken IS NOT NULL AND taken {operator} timestamp '{start:%Y-%m-%d %H:%M:%S}')"
+        f"((taken IS NOT NULL AND CAST(taken AS BIGINT) {operator} {seconds})"
         f" OR (taken IS NULL AND mtime_ns {operator} {changed}))"
     )
+
+
+_LAST = 2**63 - 1
+"""The latest time that a file can have, ns."""

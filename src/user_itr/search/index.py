@@ -1,176 +1,163 @@
-"""A search index: photos of one or several folders, embedded by one model, in one folder."""
+"""A search index: photos of one or several folders, embedded by one model, in one place."""
 
 from __future__ import annotations
 
-import os
+import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 
 from user_itr.errors import ConfigError, IndexStoreError
-from user_itr.files import sync_names
 from user_itr.search.encoder import Encoder
 from user_itr.search.filters import Filters
+from user_itr.search.found import FACTS, Hit, PhotoFacts, facts_of
+from user_itr.search.location import LOCK, Location, Place, location_of, store_errors
 from user_itr.search.manifest import MANIFEST, PENDING, Manifest
-from user_itr.search.table import LOCK, PhotoTable, drop_tables, store_errors, write_lock
+from user_itr.search.table import PhotoTable, drop_tables, write_lock
 from user_itr.search.update import IndexReport, Update
 
+T = TypeVar("T")
 
-@dataclass(frozen=True, slots=True)
-class Hit:
-    """One search result.
+FOLLOW_SECONDS = 2.0
+"""How often an open index looks whether a rebuild took its place, at most."""
 
-    Attributes:
-        rank: 1 is the best.
-        id: of the photo in the index, 16 hex digits.
-        path: the photo.
-        score: cosine of query and photo, in [-1, 1].
-        width: pixels of the upright photo.
-        height: pixels of the upright photo.
-    """
-
-    rank: int
-    id: str
-    path: Path
-    score: float
-    width: int
-    height: int
-
-
-@dataclass(frozen=True, slots=True)
-class PhotoFacts:
-    """What the index knows of a photo.
-
-    Attributes:
-        id: 16 hex digits, from the path.
-        path: the file.
-        bytes: of the file.
-        modified: when the file was last changed, local time.
-        taken: when the photo was taken, by the camera's clock; None where the file does not say.
-        width: pixels of the upright photo.
-        height: pixels of the upright photo.
-        root: the folder that was indexed.
-    """
-
-    id: str
-    path: Path
-    bytes: int
-    modified: datetime
-    taken: datetime | None
-    width: int
-    height: int
-    root: Path
+NEVER = -(2**62)
+"""Stands for no date among seconds."""
 
 
 class ImageIndex:
     """Photos and their embeddings. Make one with `create_or_open`, `open` or `rebuild`.
 
+    An index that is open follows a rebuild by the same model within `FOLLOW_SECONDS`.
+
     Attributes:
-        path: folder of the index, absolute.
+        location: of the index: a folder, or a prefix of a bucket.
         manifest: which model made it.
     """
 
     def __init__(
-        self, path: Path, manifest: Manifest, *, create: bool, pending: bool = False
+        self, place: Place, manifest: Manifest, *, create: bool, pending: bool = False
     ) -> None:
-        self.path = path
+        self.location: Location = location_of(place)
         self.manifest = manifest
         self._pending = pending
-        self._table = PhotoTable(path, manifest.table, manifest.dim, create=create)
+        self._table = PhotoTable(self.location, manifest.table, manifest.dim, create=create)
+        self._look_again = time.monotonic() + FOLLOW_SECONDS
 
-    @classmethod
-    def open(cls, path: str | Path) -> ImageIndex:
-        """Open an index to search it.
+    @property
+    def path(self) -> Path:
+        """Folder of the index, absolute.
 
         Raises:
-            IndexStoreError: if `path` holds no index, a damaged one, or one of a newer format.
+            IndexStoreError: if it is on object storage; `location` is there for every index.
         """
-        path = Path(path).absolute()
-        if not Manifest.exists(path):
-            state = "is not a search index" if path.exists() else "no such search index"
-            raise IndexStoreError(
-                f"{path}: {state}; make one with `user-itr index PHOTOS --index FOLDER`."
-            )
-        return cls(path, Manifest.read(path), create=False)
+        if self.location.folder is None:
+            raise IndexStoreError(f"{self.location}: is in no folder; use `location`.")
+        return self.location.folder
 
     @classmethod
-    def create_or_open(
-        cls, path: str | Path, encoder: Encoder, model_path: str | Path
-    ) -> ImageIndex:
+    def open(cls, place: Place) -> ImageIndex:
+        """Open an index to search it.
+
+        Args:
+            place: folder of the index, or `s3://BUCKET/PREFIX`.
+
+        Raises:
+            IndexStoreError: if there is no index, a damaged one, or one of a newer format, or if
+                object storage does not answer.
+        """
+        location = location_of(place)
+        if not Manifest.exists(location):
+            state = "is not a search index" if _is_there(location) else "no such search index"
+            where = "s3://BUCKET/PREFIX" if location.shared else "FOLDER"
+            raise IndexStoreError(
+                f"{location}: {state}; make one with `user-itr index PHOTOS --index {where}`."
+            )
+        return cls(location, Manifest.read(location), create=False)
+
+    @classmethod
+    def create_or_open(cls, place: Place, encoder: Encoder, model_path: str | Path) -> ImageIndex:
         """Open an index to add photos; make an empty one where there is none.
 
         Args:
-            path: folder of the index: missing, empty, or an index already.
+            place: of the index: missing, empty, or an index already. A folder, or
+                `s3://BUCKET/PREFIX`.
             encoder: the model.
             model_path: checkpoint that `encoder` was loaded from, recorded for later searches.
 
         Raises:
-            IndexStoreError: if another model made the index, the folder holds other things, or
+            IndexStoreError: if another model made the index, the place holds other things, or
                 another process writes to the index that is to be made or changed.
         """
-        path = Path(path).absolute()
-        if not Manifest.exists(path):
-            _check_free(path)
+        location = location_of(place)
+        if not Manifest.exists(location):
+            _check_free(location)
         else:
-            manifest = Manifest.read(path)
-            _check_model(path, manifest, encoder)
+            manifest = Manifest.read(location)
+            _check_model(location, manifest, encoder)
             if manifest.model == _recorded(model_path):
-                return cls(path, manifest, create=True)
-        with store_errors(path, "written"):
-            path.mkdir(parents=True, exist_ok=True)
-        with write_lock(path):  # of two that start here at once, one comes second
-            if Manifest.exists(path):
-                manifest = Manifest.read(path)
-                _check_model(path, manifest, encoder)
+                return cls(location, manifest, create=True)
+        with write_lock(location):  # of two that start here at once, one comes second
+            if Manifest.exists(location):
+                manifest = Manifest.read(location)
+                _check_model(location, manifest, encoder)
                 manifest = replace(manifest, model=_recorded(model_path))
             else:
-                _check_free(path)
+                _check_free(location)
                 manifest = _manifest_of(encoder, model_path, generation=1)
-            _write_manifest(manifest, path)
-            return cls(path, manifest, create=True)
+            _write_manifest(manifest, location)
+            return cls(location, manifest, create=True)
 
     @classmethod
-    def rebuild(cls, path: str | Path, encoder: Encoder, model_path: str | Path) -> ImageIndex:
-        """An empty index that takes the place of the one at `path` when `commit` is called.
+    def rebuild(cls, place: Place, encoder: Encoder, model_path: str | Path) -> ImageIndex:
+        """An empty index that takes the place of the one there when `commit` is called.
 
         Until then the old one stays and can be searched. A rebuild by the same model that was
         interrupted goes on where it stopped. Arguments and errors as in `create_or_open`, but
         another model is welcome.
         """
-        path = Path(path).absolute()
-        if not Manifest.exists(path):
-            return cls.create_or_open(path, encoder, model_path)
-        current = Manifest.read(path)
-        wanted = _manifest_of(encoder, model_path, generation=current.generation + 1)
-        with write_lock(path):
-            goes_on = (path / PENDING).is_file() and _same_table(
-                Manifest.read(path, PENDING), wanted
+        location = location_of(place)
+        if not Manifest.exists(location):
+            return cls.create_or_open(location, encoder, model_path)
+        with write_lock(location):
+            current = Manifest.read(location)
+            wanted = _manifest_of(encoder, model_path, generation=current.generation + 1)
+            goes_on = location.has(PENDING) and _same_table(
+                Manifest.read(location, PENDING), wanted
             )
-            drop_tables(path, keep=[*current.tables, *(wanted.tables if goes_on else [])])
-            _write_manifest(wanted, path, PENDING)
-        return cls(path, wanted, create=True, pending=True)
+            drop_tables(location, keep=[*current.tables, *(wanted.tables if goes_on else [])])
+            _write_manifest(wanted, location, PENDING)
+            return cls(location, wanted, create=True, pending=True)
 
     def commit(self) -> None:
-        """Put a rebuilt index in the old one's place; nothing happens to any other."""
+        """Put a rebuilt index in the old one's place; nothing happens to any other.
+
+        Where an index is shared, the old one's tables stay until the next rebuild, for servers
+        that have to be started again with another model.
+        """
         if not self._pending:
             return
-        with write_lock(self.path), store_errors(self.path, "written"):
+        with write_lock(self.location), store_errors(self.location, "written"):
             self._check_current()
-            os.replace(self.path / PENDING, self.path / MANIFEST)  # noqa: PTH105
-            sync_names(self.path)
+            old = Manifest.read(self.location)
+            self.manifest.write(self.location)
+            self.location.remove(PENDING)
             self._pending = False
-            drop_tables(self.path, keep=self.manifest.tables)
+            kept = [*self.manifest.tables, *(old.tables if self.location.shared else [])]
+            drop_tables(self.location, keep=kept)
 
     def __len__(self) -> int:
-        return len(self._table)
+        return self._ask(len)
 
     def roots(self) -> dict[Path, int]:
         """The photo folders that were indexed, each with the number of photos found there."""
-        counts = self._table.columns("root")["root"].value_counts().to_pylist()
+        roots = self._ask(lambda table: table.columns("root"))["root"]
+        counts = roots.value_counts().to_pylist()
         return {Path(count["values"]): count["counts"] for count in counts}
 
     def check_model(self, encoder: Encoder) -> None:
@@ -179,7 +166,7 @@ class ImageIndex:
         Raises:
             IndexStoreError: if it is another one; the message names both.
         """
-        _check_model(self.path, self.manifest, encoder)
+        _check_model(self.location, self.manifest, encoder)
 
     def update(
         self,
@@ -220,24 +207,28 @@ class ImageIndex:
             if value < 1:
                 raise ConfigError(f"{name} is {value}; give at least 1.")
         self.check_model(encoder)
-        with write_lock(self.path):
+        with write_lock(self.location):
             self._check_current()
             run = Update(self._table, Path(folder).resolve(), encoder, progress)
             return run.run(batch_size, workers, processes, allow_empty)
 
     def _check_current(self) -> None:
-        """Make sure, before a write, that no rebuild has put another table in this one's place.
+        """Make sure, before a write, that this is still the table to write to.
+
+        An index goes over to a rebuild by the same model; see `_follow`.
 
         Raises:
-            IndexStoreError: if one has.
+            IndexStoreError: if another rebuild took the place of this one, or another model's of
+                this index.
         """
-        name = PENDING if self._pending else MANIFEST
-        if not (
-            (self.path / name).is_file()
-            and _same_table(Manifest.read(self.path, name), self.manifest)
+        if not self._pending:
+            self._follow()
+        elif not (
+            self.location.has(PENDING)
+            and _same_table(Manifest.read(self.location, PENDING), self.manifest)
         ):
             raise IndexStoreError(
-                f"{self.path}: was rebuilt by another process meanwhile; start again."
+                f"{self.location}: was rebuilt by another process meanwhile; start again."
             )
 
     def search(
@@ -251,8 +242,8 @@ class ImageIndex:
     ) -> list[Hit]:
         """The k photos nearest to a query, best first, by cosine.
 
-        All photos are compared, unless there are so many (`table.APPROXIMATE_FROM`) that an
-        approximate index of neighbours pays.
+        All photos are compared, unless there are so many (`neighbours.search.APPROXIMATE_FROM`)
+        that a graph of neighbours pays; it misses a few, and scores are exact in any case.
 
         Args:
             embedding: (D,) float; its length does not matter.
@@ -272,14 +263,14 @@ class ImageIndex:
         query = np.asarray(embedding, dtype=np.float32)
         if query.shape != (self.manifest.dim,):
             raise IndexStoreError(
-                f"{self.path}: the query has shape {query.shape} and the index embeddings "
+                f"{self.location}: the query has shape {query.shape} and the index embeddings "
                 f"({self.manifest.dim},); encode the query with the model that made the index."
             )
         norm = float(np.linalg.norm(query))
         if not 0 < norm < np.inf:
             raise IndexStoreError(f"the query embedding has norm {norm}; a direction is needed.")
         where = None if filters is None else filters.sql()
-        found = self._table.nearest(query / norm, offset + k, where, exact=exact)
+        found = self._ask(lambda table: table.nearest(query / norm, offset + k, where, exact=exact))
         names = ("_distance", "path", "id", "width", "height")
         best_first = sorted(zip(*(found[name].to_pylist() for name in names), strict=True))
         return [
@@ -293,13 +284,15 @@ class ImageIndex:
 
     def facts_of_many(self, ids: Sequence[str]) -> list[PhotoFacts]:
         """What is known of photos, in the order of `ids`, those left out that the index lacks."""
-        rows = self._table.taken_from("id", ids, *_FACTS).to_pylist() if ids else []
-        found = {row["id"]: _facts_of(row) for row in rows}
+        if not ids:
+            return []
+        rows = self._ask(lambda table: table.taken_from("id", ids, *FACTS))
+        found = {row["id"]: facts_of(row) for row in rows.to_pylist()}
         return [found[id] for id in ids if id in found]
 
     def embedding_of(self, id: str) -> np.ndarray | None:
         """The (D,) float32 unit vector of a photo; None if the index has none of that id."""
-        rows = self._table.taken_from("id", [id], "embedding")
+        rows = self._ask(lambda table: table.taken_from("id", [id], "embedding"))
         if not rows.num_rows:
             return None
         return np.asarray(rows["embedding"][0].values.to_numpy(), dtype=np.float32)
@@ -314,7 +307,7 @@ class ImageIndex:
         if k < 1 or offset < 0:
             raise ConfigError(f"{k} photos from {offset} on cannot be listed; ask for at least 1.")
         where = None if filters is None else filters.sql()
-        rows = self._table.columns("id", "taken", "mtime_ns", where=where)
+        rows = self._ask(lambda table: table.columns("id", "taken", "mtime_ns", where=where))
         changed = rows["mtime_ns"].to_numpy() // 1_000_000_000
         zone = datetime.now().astimezone().utcoffset() or timedelta()
         taken = rows["taken"].cast("int64").fill_null(NEVER).to_numpy()
@@ -322,50 +315,65 @@ class ImageIndex:
         order = np.lexsort((rows["id"].to_numpy(zero_copy_only=False).astype(str), -when))
         return self.facts_of_many(rows["id"].take(order[offset : offset + k]).to_pylist())
 
+    def _ask(self, question: Callable[[PhotoTable], T]) -> T:
+        """Ask the table, and once more where a writer took away what was being read."""
+        if not self._pending and time.monotonic() > self._look_again:
+            with suppress(IndexStoreError):
+                self._follow()
+        try:
+            return question(self._table)
+        except IndexStoreError:
+            if self._pending:
+                raise
+            self._follow()
+        return question(self._table)
 
-NEVER = -(2**62)
-"""Stands for no date among seconds."""
+    def _follow(self) -> None:
+        """Go over to the table of a rebuild by the same model, if there was one.
 
-_FACTS = ("id", "path", "size", "mtime_ns", "taken", "width", "height", "root")
+        Raises:
+            IndexStoreError: if it was by another model.
+        """
+        self._look_again = time.monotonic() + FOLLOW_SECONDS
+        manifest = Manifest.read(self.location)
+        if manifest.generation == self.manifest.generation:
+            return
+        if manifest.fingerprint != self.manifest.fingerprint:
+            raise IndexStoreError(
+                f"{self.location}: was made again by another model ({manifest.description}) since "
+                "it was opened; open it again: start the server or the command again."
+            )
+        self._table = PhotoTable(self.location, manifest.table, manifest.dim, create=False)
+        self.manifest = manifest
 
 
-def _facts_of(row: dict[str, Any]) -> PhotoFacts:
-    return PhotoFacts(
-        row["id"],
-        Path(row["path"]),
-        row["size"],
-        datetime.fromtimestamp(row["mtime_ns"] / 1e9),
-        row["taken"],
-        row["width"],
-        row["height"],
-        Path(row["root"]),
-    )
-
-
-def _check_model(path: Path, manifest: Manifest, encoder: Encoder) -> None:
+def _check_model(location: Location, manifest: Manifest, encoder: Encoder) -> None:
     if manifest.fingerprint != encoder.fingerprint:
         raise IndexStoreError(
-            f"{path}: made by model {manifest.fingerprint[:12]} ({manifest.description}; "
+            f"{location}: made by model {manifest.fingerprint[:12]} ({manifest.description}; "
             f"{manifest.model}), not by {encoder.fingerprint[:12]} ({encoder.description}); use "
             "that model, index into another folder with --index, or encode all again with "
             "`user-itr index --rebuild`."
         )
 
 
-def _check_free(path: Path) -> None:
-    if not path.exists():
-        return
-    if not path.is_dir():
-        raise IndexStoreError(f"{path}: is a file; give a folder for the index.")
-    others = [
-        entry.name
-        for entry in path.iterdir()
-        if entry.name != LOCK and not entry.name.startswith(f".{MANIFEST}.")
-    ]
+def _is_there(location: Location) -> bool:
+    return bool(location.entries()) if location.folder is None else location.folder.exists()
+
+
+def _check_free(location: Location) -> None:
+    if location.folder is not None and location.folder.is_file():
+        raise IndexStoreError(f"{location}: is a file; give a folder for the index.")
+    with store_errors(location, "read"):
+        others = [
+            name
+            for name in location.entries()
+            if name != LOCK and not name.startswith(f".{MANIFEST}.")
+        ]
     if others:
         raise IndexStoreError(
-            f"{path}: is not a search index and holds other things ({min(others)}); give a new or "
-            "empty folder for the index."
+            f"{location}: is not a search index and holds other things ({min(others)}); give a new "
+            "or empty folder for the index."
         )
 
 
@@ -388,7 +396,6 @@ def _same_table(one: Manifest, other: Manifest) -> bool:
     return (one.fingerprint, one.generation) == (other.fingerprint, other.generation)
 
 
-def _write_manifest(manifest: Manifest, path: Path, name: str = MANIFEST) -> None:
-    with store_errors(path, "written"):
-        path.mkdir(parents=True, exist_ok=True)
-        manifest.write(path, name)
+def _write_manifest(manifest: Manifest, location: Location, name: str = MANIFEST) -> None:
+    with store_errors(location, "written"):
+        manifest.write(location, name)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, fields
-from pathlib import Path
 
 from user_itr.errors import IndexStoreError
-from user_itr.files import replace_file
+from user_itr.files import parse_json
+from user_itr.search.location import Place, location_of
 
 FORMAT_VERSION = 2
 MANIFEST = "index.json"
@@ -51,28 +51,29 @@ class Manifest:
         return [self.table, self.sentences]
 
     @staticmethod
-    def exists(index: Path) -> bool:
-        """Whether the folder `index` holds an index, readable or not."""
-        return (index / MANIFEST).is_file()
+    def exists(index: Place) -> bool:
+        """Whether there is an index at `index`, readable or not."""
+        return location_of(index).has(MANIFEST)
 
-    def write(self, index: Path, name: str = MANIFEST) -> None:
-        """Write the file `name` in the folder `index`, whole or not at all."""
+    def write(self, index: Place, name: str = MANIFEST) -> None:
+        """Write the file `name` at `index`, whole or not at all."""
         content = json.dumps(asdict(self), indent=2) + "\n"
-        replace_file(index / name, content.encode())
+        location_of(index).replace(name, content.encode())
 
     @classmethod
-    def read(cls, index: Path, name: str = MANIFEST) -> Manifest:
-        """Read the file `name` in the folder `index`.
+    def read(cls, index: Place, name: str = MANIFEST) -> Manifest:
+        """Read the file `name` at `index`.
 
         Raises:
             IndexStoreError: if it is damaged or of a newer format.
         """
-        file = index / name
+        location = location_of(index)
+        file = f"{location}/{name}"
         remedy = "restore the file, or delete the index folder and index again"
         if name == PENDING:
             remedy = "delete the file and start the rebuild again"
         try:
-            content = json.loads(file.read_text(encoding="utf-8"))
+            content = parse_json(location.read(name))
         except (OSError, ValueError) as error:
             raise IndexStoreError(f"{file}: cannot be read ({error}); {remedy}.") from error
         if not isinstance(content, dict):
@@ -91,6 +92,8 @@ class Manifest:
         for field in fields(cls):
             kind = int if field.type == "int" else str
             value = content.get(field.name)
-            if not isinstance(value, kind) or (kind is int and (value is True or int(value) < 1)):
+            if not isinstance(value, kind) or (
+                kind is int and (value is True or not 1 <= int(value) < 2**31)
+            ):
                 raise IndexStoreError(f"{file}: {field.name} is {value!r}; {remedy}.")
         return cls(**{field.name: content[field.name] for field in fields(cls)})

@@ -1,9 +1,10 @@
-"""Photos in folders: finding them, and reading one."""
+"""Photos in folders: finding them, and reading one; one in a tar is read the same way."""
 
 from __future__ import annotations
 
 import hashlib
 import os
+import stat
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ import numpy as np
 from PIL import ExifTags, Image
 
 from user_itr.data.images import find_images, load_image, open_image
+from user_itr.data.webdataset import ArchiveMember
 from user_itr.errors import DataError
 from user_itr.features.preprocessing import Preprocess
 
@@ -44,7 +46,7 @@ class Photo:
     """A decoded photo, scaled to the network's input: a batch of large photos fits in memory.
 
     Attributes:
-        path: the file.
+        path: the file, or TAR/MEMBER.
         pixels: as the model's `preprocess` gives them.
         width: pixels of the upright original.
         height: pixels of the upright original.
@@ -61,21 +63,27 @@ class Photo:
     contents: Contents
 
 
-def load_photo(path: Path, preprocess: Preprocess, draft: int | None) -> Photo:
+def load_photo(photo: Path | ArchiveMember, preprocess: Preprocess, draft: int | None) -> Photo:
     """Decode a photo as the model's training did; indexed and query photos both come this way.
 
     Args:
-        path: the file, which is read once.
+        photo: the file, or the place in a tar, which is read once.
         preprocess: of the model.
         draft: of the model; see `load_image`.
 
     Raises:
         DataError: if the file cannot be read or decoded, or the model does not take its shape.
     """
-    content, read = _read(path)
+    path = path_of(photo)
+    content, read = _read(photo)
     image = load_image(path, draft, content)
     width, height, taken = _facts(path, content, image)
     return Photo(path, preprocess(image), width, height, taken, read)
+
+
+def path_of(photo: Path | ArchiveMember) -> Path:
+    """What a photo is called in messages; for a file, the file."""
+    return photo if isinstance(photo, Path) else photo.path
 
 
 def content_hash(content: bytes) -> str:
@@ -96,21 +104,42 @@ def hash_photo(path: Path) -> Contents | None:
         return None
 
 
-def _read(path: Path) -> tuple[bytes, Contents]:
-    try:
-        with path.open("rb") as file:
-            status = os.fstat(file.fileno())
-            if status.st_size > MAX_BYTES:
-                raise DataError(
-                    f"{path}: {status.st_size:,} bytes is over the limit of {MAX_BYTES:,}; scale "
-                    "the image down first."
-                )
-            content = file.read()
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}); check the file.") from error
+def _read(photo: Path | ArchiveMember) -> tuple[bytes, Contents]:
+    path = path_of(photo)
+    if isinstance(photo, ArchiveMember):
+        _refuse_huge(path, photo.size)
+        content, mtime_ns = photo.read(), photo.archive_mtime_ns
+    else:
+        try:
+            with open(photo, "rb", opener=_without_waiting) as file:
+                status = os.fstat(file.fileno())
+                if not stat.S_ISREG(status.st_mode):
+                    raise DataError(f"{path}: {_IRREGULAR}")
+                _refuse_huge(path, status.st_size)
+                content, mtime_ns = file.read(MAX_BYTES), status.st_mtime_ns
+        except OSError as error:
+            raise DataError(
+                f"{path}: cannot be read ({error.strerror}); check the file."
+            ) from error
     if not content:
         raise DataError(f"{path}: is empty; replace or remove the file.")
-    return content, Contents(content_hash(content), len(content), status.st_mtime_ns)
+    return content, Contents(content_hash(content), len(content), mtime_ns)
+
+
+def _refuse_huge(path: Path, size: int) -> None:
+    if size > MAX_BYTES:
+        raise DataError(
+            f"{path}: {size:,} bytes is over the limit of {MAX_BYTES:,}; scale the image down "
+            "first."
+        )
+
+
+_IRREGULAR = "is no regular file; give an image file."
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    """Open a pipe without waiting for somebody to write into it."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def _facts(path: Path, content: bytes, decoded: Image.Image) -> tuple[int, int, datetime | None]:
@@ -148,7 +177,10 @@ def scan(folder: Path) -> tuple[dict[str, tuple[int, int]], list[Skipped]]:
         except OSError as error:
             skipped.append((path, f"cannot be read ({error.strerror}); check the file."))
         else:
-            files[os.fspath(path)] = (status.st_size, status.st_mtime_ns)
+            if stat.S_ISREG(status.st_mode):
+                files[os.fspath(path)] = (status.st_size, status.st_mtime_ns)
+            else:
+                skipped.append((path, _IRREGULAR))
     return files, skipped
 
 

@@ -9,10 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
+from user_itr.data.readers.text import is_valid_unicode
 from user_itr.errors import ConfigError
 from user_itr.search.encoder import Encoder
 from user_itr.search.filters import Filters
-from user_itr.search.index import Hit, ImageIndex
+from user_itr.search.found import Hit
+from user_itr.search.index import ImageIndex
 from user_itr.search.photos import load_photo
 
 MINUS_WEIGHT = 0.5
@@ -46,8 +48,11 @@ def parse_query(text: str) -> Query:
     A hyphen inside a word, or between blanks and not before a quote, is only a hyphen.
 
     Raises:
-        ConfigError: if nothing is wanted: no words, or only unwanted ones.
+        ConfigError: if nothing is wanted (no words, or only unwanted ones), or the text is no
+            valid Unicode.
     """
+    if not is_valid_unicode(text):
+        raise ConfigError(f"the query {text!a} is no valid Unicode; write it in UTF-8.")
     plus: list[str] = []
     minus: list[str] = []
     rest: list[str] = []

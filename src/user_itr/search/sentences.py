@@ -12,8 +12,9 @@ import pyarrow as pa
 
 from user_itr.errors import DataError, IndexStoreError
 from user_itr.search.encoder import Encoder
+from user_itr.search.location import Place, location_of, store_errors
 from user_itr.search.manifest import Manifest
-from user_itr.search.table import connect, store_errors, write_lock
+from user_itr.search.table import connect, write_lock
 
 MAX_LENGTH = 2_000
 """Characters of a sentence; longer lines are no captions."""
@@ -36,22 +37,23 @@ class SentenceStore:
     """The sentences of an index, embedded by the index's model.
 
     Args:
-        index: folder of an index of photos.
-        manifest: of the index; that of a rebuild before it is committed, for instance.
+        index: folder of an index of photos, or `s3://BUCKET/PREFIX`.
+        manifest: of the index; that of a rebuild before it is committed, for instance. It is read
+            when it is not given.
 
     Raises:
         IndexStoreError: if it is none; in every method, if it cannot be read or written.
     """
 
-    def __init__(self, index: str | Path, manifest: Manifest | None = None) -> None:
-        self.path = Path(index).absolute()
-        self.manifest = manifest or Manifest.read(self.path)
+    def __init__(self, index: Place, manifest: Manifest | None = None) -> None:
+        self.location = location_of(index)
+        self.manifest = manifest or Manifest.read(self.location)
 
     def __len__(self) -> int:
         table = self._open()
         if table is None:
             return 0
-        with store_errors(self.path, "read"):
+        with store_errors(self.location, "read"):
             return int(table.count_rows())
 
     def texts(self) -> list[str]:
@@ -59,7 +61,7 @@ class SentenceStore:
         table = self._open()
         if table is None:
             return []
-        with store_errors(self.path, "read"):
+        with store_errors(self.location, "read"):
             return list(table.search().select(["text"]).to_arrow()["text"].to_pylist())
 
     def replace(self, sentences: Sequence[str], encoder: Encoder) -> int:
@@ -73,15 +75,16 @@ class SentenceStore:
         """
         if encoder.fingerprint != self.manifest.fingerprint:
             raise IndexStoreError(
-                f"{self.path}: made by another model than {encoder.description}; use the model "
+                f"{self.location}: made by another model than {encoder.description}; use the model "
                 "that made the index."
             )
         unique = list(dict.fromkeys(sentences))
         flat = np.ascontiguousarray(encoder.encode_text(unique), dtype=np.float32).ravel()
         embeddings = pa.FixedSizeListArray.from_arrays(pa.array(flat), self.manifest.dim)
         rows = pa.table({"text": pa.array(unique, pa.string()), "embedding": embeddings})
-        with write_lock(self.path), store_errors(self.path, "written"):
-            connect(self.path).create_table(self.manifest.sentences, rows, mode="overwrite")
+        with write_lock(self.location), store_errors(self.location, "written"):
+            mode = "create" if self._open() is None else "overwrite"
+            connect(self.location).create_table(self.manifest.sentences, rows, mode=mode)
         return len(unique)
 
     def describe(self, embedding: np.ndarray, k: int = 5) -> list[Sentence]:
@@ -90,7 +93,7 @@ class SentenceStore:
         if table is None:
             return []
         query = np.asarray(embedding, dtype=np.float32)
-        with store_errors(self.path, "read"):
+        with store_errors(self.location, "read"):
             rows = (
                 table.search(query / np.linalg.norm(query), vector_column_name="embedding")
                 .distance_type("dot")
@@ -104,11 +107,11 @@ class SentenceStore:
         ]
 
     def _open(self) -> Any:
-        if not (self.path / f"{self.manifest.sentences}.lance").is_dir():
-            return None
-        with store_errors(self.path, "opened"):
+        with store_errors(self.location, "opened"):
+            if f"{self.manifest.sentences}.lance" not in self.location.entries():
+                return None
             try:
-                return connect(self.path).open_table(self.manifest.sentences)
+                return connect(self.location).open_table(self.manifest.sentences)
             except ValueError as error:
                 if "was not found" in str(error):  # the first writer was killed before its end
                     return None

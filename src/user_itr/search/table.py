@@ -2,31 +2,34 @@
 
 from __future__ import annotations
 
-import shutil
+import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import timedelta
+from fnmatch import fnmatch
 from functools import cache
-from pathlib import Path
 from typing import Any, TypeVar
 
-import filelock
 import lancedb
 import numpy as np
 import pyarrow as pa
 from lancedb.expr import col
 from lancedb.index import IvfPq
 
-from user_itr.errors import IndexStoreError
+from user_itr.search.location import Location, Place, location_of, store_errors
+from user_itr.search.neighbours.rows import Rows
+from user_itr.search.neighbours.search import Neighbours
 
 T = TypeVar("T")
 
-LOCK = "index.lock"
-APPROXIMATE_FROM = 200_000
-"""Rows from which on an approximate index answers; docs/results.md has the measurement."""
+DERIVED = ".neighbours"
+"""Ending of the folder of the files that are derived from a table."""
+
+PARTITIONED_FROM = 200_000
+"""Rows from which on a table in a bucket has LanceDB's own approximate index (IVF-PQ)."""
 
 PROBES = 40
-"""Partitions of the approximate index that a search looks into."""
+"""Partitions of that index that a search looks into."""
 
 INDEX_CACHE_BYTES = 512 << 20
 METADATA_CACHE_BYTES = 32 << 20
@@ -36,7 +39,10 @@ READ_AGAIN = 4
 """Times that a read is tried anew after the table has changed under it."""
 
 REFINE = 20
-"""Candidates of the approximate index a result, which are then scored exactly."""
+"""Candidates of that index a result, which are then scored exactly."""
+
+SHARED_GRACE = timedelta(hours=1)
+"""How long versions that readers elsewhere may still be reading stay, where an index is shared."""
 
 
 @cache
@@ -45,50 +51,33 @@ def _session() -> lancedb.Session:
     return lancedb.Session(INDEX_CACHE_BYTES, METADATA_CACHE_BYTES)
 
 
-def connect(path: Path) -> Any:
+def connect(location: Location) -> Any:
     """LanceDB's connection to the tables of an index."""
-    return lancedb.connect(path, session=_session())
+    place = location.folder or location.uri
+    options = dict(location.storage_options)
+    return lancedb.connect(place, storage_options=options, session=_session())
 
 
-@contextmanager
-def store_errors(path: Path, verb: str) -> Iterator[None]:
-    """Turn what LanceDB and the file system raise into an IndexStoreError about `path`."""
-    try:
-        yield
-    except (OSError, RuntimeError, ValueError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise IndexStoreError(
-            f"{path}: the index cannot be {verb} ({reason}); check its disk and permissions, or "
-            "delete the folder and index again."
-        ) from error
-
-
-@contextmanager
-def write_lock(path: Path) -> Iterator[None]:
-    """Hold the index at `path` for writing; the lock goes with the process, however it ends.
+def write_lock(place: Place) -> AbstractContextManager[None]:
+    """Hold an index for writing; the lock goes with the process, however it ends.
 
     Raises:
         IndexStoreError: if another process holds it.
     """
-    lock = filelock.FileLock(path / LOCK)
-    try:
-        with store_errors(path, "written"):
-            try:
-                lock.acquire(timeout=0)
-            except filelock.Timeout:
-                raise IndexStoreError(
-                    f"{path}: another process is writing to the index; wait until it is done."
-                ) from None
-        yield
-    finally:
-        lock.release()
+    return location_of(place).lock()
 
 
 class PhotoTable:
-    """Photos and their embeddings, one row a path, in the folder of an index.
+    """Photos and their embeddings, one row a path.
+
+    Each reading method answers from one version of the table, the latest when it is called.
+
+    Attributes:
+        location: of the index.
+        path: folder of the index; None on object storage.
 
     Args:
-        path: folder of the index.
+        place: of the index.
         name: of the table.
         dim: width D of the embeddings.
         create: make an empty table where there is none.
@@ -97,8 +86,9 @@ class PhotoTable:
         IndexStoreError: here and in every method, if LanceDB cannot read or write.
     """
 
-    def __init__(self, path: Path, name: str, dim: int, *, create: bool) -> None:
-        self.path = path
+    def __init__(self, place: Place, name: str, dim: int, *, create: bool) -> None:
+        self.location = location_of(place)
+        self.path = self.location.folder
         self.schema = pa.schema(
             [
                 pa.field("id", pa.string(), nullable=False),
@@ -113,26 +103,39 @@ class PhotoTable:
                 pa.field("embedding", pa.list_(pa.float32(), dim), nullable=False),
             ]
         )
-        with store_errors(path, "opened"):
-            database = connect(path)
+        with store_errors(self.location, "opened"):
+            database = connect(self.location)
             self._table: Any  # LanceDB's own annotations miss methods that it has
             if create:
                 self._table = database.create_table(name, schema=self.schema, exist_ok=True)
             else:
                 self._table = database.open_table(name)
+            if self._table.schema.names != self.schema.names:
+                raise ValueError(f"table {name} is damaged, its columns are others")
+        self.neighbours: Neighbours | None = None
+        if self.path is not None:
+            table, derived = self.path / f"{name}.lance", self.path / f"{name}{DERIVED}"
+            self.neighbours = Neighbours(Rows(self._table), table, derived, dim)
 
-    def _latest(self, read: Callable[[], T]) -> T:
-        """What `read` finds in the latest version.
+    def _again(self, read: Callable[[], T]) -> T:
+        """What `read` gives, tried anew where the table changes under it.
 
-        `compact` in another process may take that version away while it is being read.
+        `compact` in another process may take a version away while it is being read.
         """
-        with store_errors(self.path, "read"):
+        with store_errors(self.location, "read"):
             for _ in range(READ_AGAIN):
                 with suppress(OSError, RuntimeError):
-                    self._table.checkout_latest()
                     return read()
+            return read()
+
+    def _latest(self, read: Callable[[], T]) -> T:
+        """What `read` finds in the latest version."""
+
+        def go_there() -> T:
             self._table.checkout_latest()
             return read()
+
+        return self._again(go_there)
 
     def __len__(self) -> int:
         return self._latest(lambda: int(self._table.count_rows()))
@@ -168,12 +171,12 @@ class PhotoTable:
 
     def add(self, rows: pa.Table) -> None:
         """Append rows of paths that the table does not have, in one atomic step."""
-        with store_errors(self.path, "written"):
+        with self._writing():
             self._table.add(rows)
 
     def upsert(self, rows: pa.Table) -> None:
         """Insert rows, or replace those of the same path, in one atomic step."""
-        with store_errors(self.path, "written"):
+        with self._writing():
             (
                 self._table.merge_insert("path")
                 .when_matched_update_all()
@@ -185,7 +188,7 @@ class PhotoTable:
         """Remove the rows of `paths`; returns how many there were."""
         if not paths:
             return 0
-        with store_errors(self.path, "written"):
+        with self._writing():
             # An expression, not SQL text: a quote in a file name is only a character.
             return int(self._table.delete(col("path").isin(paths)).num_deleted_rows)
 
@@ -194,53 +197,74 @@ class PhotoTable:
     ) -> pa.Table:
         """Top k by dot product with the (D,) query.
 
-        Every row is scanned, unless the table is so large that it has an index of approximate
-        neighbours; see `compact`.
+        In a folder the derived files answer (`neighbours/`): every row is compared, or in a large
+        table those that a graph of neighbours leads to. Without them LanceDB scans every row; in a
+        bucket it does so too, or looks into its own approximate index; see `compact`.
 
         Args:
             query: (D,) float32, unit-norm.
             k: rows.
             where: condition of SQL that the rows meet.
-            exact: scan every row in any case.
+            exact: compare every row in any case.
 
         Returns:
             Up to k rows of id, path, width, height, _distance (1 - dot product).
         """
 
-        def scan() -> pa.Table:
-            search = (
-                self._table.search(query, vector_column_name="embedding")
-                .distance_type("dot")
-                .limit(k)
-                .select(["id", "path", "width", "height", "_distance"])
-            )
-            if where is not None:
-                search = search.where(where, prefilter=True)
-            if exact or not self._table.list_indices():
-                search = search.bypass_vector_index()
-            else:
-                search = search.nprobes(PROBES).refine_factor(REFINE)
-            return search.to_arrow()
+        def answer() -> pa.Table:
+            found = None
+            if self.neighbours is not None:
+                found = self.neighbours.nearest(query, k, where, exact=exact)
+            return self._by_lance(query, k, where, exact) if found is None else found
 
-        return self._latest(scan)
+        return self._again(answer)
+
+    def _by_lance(self, query: np.ndarray, k: int, where: str | None, exact: bool) -> pa.Table:
+        self._table.checkout_latest()
+        search = (
+            self._table.search(query, vector_column_name="embedding")
+            .distance_type("dot")
+            .limit(k)
+            .select(["id", "path", "width", "height", "_distance"])
+        )
+        if where is not None:
+            search = search.where(where, prefilter=True)
+        if exact or not self._table.list_indices():
+            search = search.bypass_vector_index()
+        else:
+            search = search.nprobes(PROBES).refine_factor(REFINE)
+        return search.to_arrow()
 
     def compact(self) -> None:
         """Merge small files and drop old versions, so that the folder does not grow with each run.
 
-        From `APPROXIMATE_FROM` rows on, an index of approximate neighbours is made, or brought up
-        to date. Only under `write_lock`: it also removes what a killed writer left behind.
+        Then what makes searches fast is brought up to date: the derived files, or in a bucket from
+        `PARTITIONED_FROM` rows on LanceDB's approximate index. Only under `write_lock`: it also
+        removes what a killed writer left behind.
         """
-        with store_errors(self.path, "written"):
-            if len(self) >= APPROXIMATE_FROM and not self._table.list_indices():
+        with self._writing():
+            shared = self.location.shared
+            if shared and len(self) >= PARTITIONED_FROM and not self._table.list_indices():
                 self._table.create_index("embedding", config=IvfPq(distance_type="dot"))
             self._table.optimize(
-                cleanup_older_than=timedelta(milliseconds=1), delete_unverified=True
+                cleanup_older_than=SHARED_GRACE if shared else timedelta(milliseconds=1),
+                delete_unverified=not shared,
             )
+            if self.neighbours is not None:
+                self.neighbours.refresh()
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        self.location.require_lock()
+        with store_errors(self.location, "written"):
+            yield
 
 
-def drop_tables(path: Path, keep: Sequence[str]) -> None:
-    """Remove every table of the index at `path` but those named in `keep`."""
-    with store_errors(path, "written"):
-        for table in path.glob("*-[0-9]*.lance"):
-            if table.stem not in keep:
-                shutil.rmtree(table)
+def drop_tables(place: Place, keep: Sequence[str]) -> None:
+    """Remove every table of an index, with its derived files, but those named in `keep`."""
+    location = location_of(place)
+    with store_errors(location, "written"):
+        for name in location.entries():
+            table, ending = os.path.splitext(name)  # noqa: PTH122 - no path of this machine
+            if ending in (".lance", DERIVED) and fnmatch(table, "*-[0-9]*") and table not in keep:
+                location.remove_folder(name)

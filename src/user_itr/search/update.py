@@ -89,7 +89,7 @@ class Update:
             self.files, report.skipped = scan(report.folder)
         if self.stored and not self.files and not report.skipped and not allow_empty:
             raise DataError(
-                f"{report.folder}: holds no images, and the index {self.table.path} has "
+                f"{report.folder}: holds no images, and the index {self.table.location} has "
                 f"{len(self.stored)} from it; mount the disk they are on, or let them leave the "
                 "index with --allow-empty (allow_empty=True)."
             )

@@ -19,12 +19,17 @@ from user_itr import __version__
 from user_itr.errors import DataError, IndexStoreError, UserItrError
 from user_itr.search.encoder import Encoder
 from user_itr.search.index import ImageIndex
+from user_itr.server.encoding import BusyError
 from user_itr.server.guard import LOOPBACK_HOSTS, Guard
 from user_itr.server.limits import Limits
+from user_itr.server.logs import LogLevel
 from user_itr.server.metrics import Metrics
 from user_itr.server.pictures import GoneError, Pictures
 from user_itr.server.routes import photo_routes, search_routes, state_routes
-from user_itr.server.searching import BusyError, NotThereError, PhotoSearch
+from user_itr.server.searching import NotThereError, PhotoSearch
+
+SOURCES = (("query",), ("body",), ("path",))
+"""Where a field is from, which the place of an error begins with."""
 
 STATIC = Path(__file__).parent / "static"
 
@@ -46,6 +51,7 @@ def create_app(
     hosts: Sequence[str] | None = LOOPBACK_HOSTS,
     limits: Limits | None = None,
     cache: Path | None = None,
+    log: LogLevel = "errors",
 ) -> FastAPI:
     """The page and the REST interface over an index.
 
@@ -56,6 +62,7 @@ def create_app(
         hosts: names the server goes by; None takes any.
         limits: on requests.
         cache: folder for thumbnails, the user's cache folder by default.
+        log: what the logger `user_itr.server` is told of requests; see `LogLevel`.
 
     Raises:
         IndexStoreError: if another model made the index.
@@ -68,7 +75,7 @@ def create_app(
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
-        search.queries.close()
+        search.close()
 
     app = FastAPI(
         title="user-itr",
@@ -90,9 +97,7 @@ def create_app(
     app.add_exception_handler(UserItrError, _mistake)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(RequestValidationError, _invalid)
-    app.add_middleware(
-        Guard, token=token, hosts=hosts, most_bytes=limits.upload_bytes, metrics=metrics
-    )
+    app.add_middleware(Guard, token=token, hosts=hosts, limits=limits, metrics=metrics, log=log)
     return app
 
 
@@ -115,5 +120,6 @@ async def _http_error(_: Request, error: Exception) -> JSONResponse:
 async def _invalid(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
-    field = ".".join(str(part) for part in first["loc"] if part not in ("query", "body", "path"))
+    place = first["loc"][1:] if first["loc"][:1] in SOURCES else first["loc"]
+    field = ".".join(str(part) for part in place)
     return JSONResponse({"error": f"{field or 'the request'}: {first['msg']}."}, 422)

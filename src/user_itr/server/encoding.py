@@ -9,7 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
+from user_itr.errors import UserItrError
 from user_itr.search.encoder import Encoder
+from user_itr.server.limits import MAX_WAITING
 
 GATHER_SECONDS = 0.003
 """How long the first sentence of a batch waits for others."""
@@ -19,6 +21,13 @@ MOST = 64
 
 CACHED = 4_096
 """Sentences whose embeddings are kept."""
+
+
+class BusyError(UserItrError):
+    """The server could not encode a query in time, or others wait already."""
+
+    def __init__(self) -> None:
+        super().__init__("the server is busy; try again in a moment.")
 
 
 class QueryEncoder:
@@ -37,7 +46,13 @@ class QueryEncoder:
         self._draining: asyncio.Task[None] | None = None
 
     async def sentences(self, texts: Sequence[str]) -> list[np.ndarray]:
-        """The (D,) unit vectors of sentences."""
+        """The (D,) unit vectors of sentences.
+
+        Raises:
+            BusyError: if `MAX_WAITING` others wait.
+        """
+        if len(self._queue) >= MAX_WAITING:
+            raise BusyError
         return [await answer for answer in [self._ask(text) for text in texts]]
 
     async def picture(self, pixels: np.ndarray) -> np.ndarray:

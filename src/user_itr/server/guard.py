@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import json
+import math
 import time
 from collections.abc import Sequence
 from http.cookies import CookieError, SimpleCookie
@@ -13,12 +15,18 @@ from urllib.parse import parse_qs, urlsplit
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from user_itr.server.limits import Limits
+from user_itr.server.logs import LogLevel, log_failure, log_request
 from user_itr.server.metrics import Metrics
+from user_itr.server.rates import RateLimit, client_name, is_loopback
 
 COOKIE = "user_itr_token"
 LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "::1")
 OPEN_PATHS = ("/", "/healthz")
 """Answered without the token: the bare page says how to get in, and holds nothing of the index."""
+
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
+"""Methods that are counted by name; a client can invent any number of others."""
 
 HEADERS = {
     "Content-Security-Policy": (
@@ -34,15 +42,16 @@ HEADERS = {
 
 
 class Guard:
-    """Checks Host, token and size of every request; adds safe headers; counts.
+    """Checks Host, rate, token, size and time of every request; adds safe headers; counts.
 
     Args:
         app: what it guards.
         token: that requests must bear; None lets everybody in who reaches the server.
         hosts: names that the Host header may have, against pages of other sites that had
             their name point here; None takes every name.
-        most_bytes: of a request's body.
+        limits: on requests.
         metrics: where requests are counted.
+        log: what is written down; see `LogLevel`.
     """
 
     def __init__(
@@ -51,22 +60,30 @@ class Guard:
         *,
         token: str | None,
         hosts: Sequence[str] | None,
-        most_bytes: int,
+        limits: Limits,
         metrics: Metrics,
+        log: LogLevel = "errors",
     ) -> None:
         self.app = app
         self.token = token
         self.hosts = hosts
-        self.most_bytes = most_bytes
+        self.limits = limits
         self.metrics = metrics
+        self.log = log
+        self.requests = RateLimit(limits.requests_per_second, limits.requests_burst)
+        self.guesses = RateLimit(limits.guesses_per_second, limits.guesses_burst)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
+        if scope["type"] == "websocket":
+            await receive()
+            await send({"type": "websocket.close", "code": 1008})
+            return
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
         started = time.perf_counter()
-        status = 500
+        status = 0
 
         async def send_safely(message: Message) -> None:
             nonlocal status
@@ -79,79 +96,134 @@ class Guard:
 
         try:
             await self._answer(scope, receive, send_safely)
+        except Exception as error:
+            log_failure(scope, error)
+            if status:  # half an answer is out: only cutting the connection tells of it
+                raise
+            await refuse(send_safely, 500, "the server failed to answer this; its log says where.")
         finally:
+            seconds = time.perf_counter() - started
             route = getattr(scope.get("route"), "path", "other")
-            self.metrics.seen(scope["method"], route, status, time.perf_counter() - started)
+            method = scope["method"] if scope["method"] in METHODS else "other"
+            self.metrics.seen(method, route, status or 500, seconds)
+            if self.log != "errors":
+                log_request(scope, status or 500, seconds, queries=self.log == "queries")
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = Headers(scope=scope)
         if self.hosts is not None and _host_name(headers.get("host", "")) not in self.hosts:
             await refuse(send, 400, "this server does not go by that name; use http://127.0.0.1.")
             return
-        if self.token is not None:
-            given = parse_qs(scope["query_string"].decode("latin-1")).get("token", [""])[0]
-            if scope["path"] == "/" and given and self._is_token(given):
-                await self._remember(send)
-                return
-            public = scope["path"] in OPEN_PATHS or scope["path"].startswith("/static/")
-            if not public and not self._is_token(_token_of(headers)):
-                await refuse(send, 401, "a token is needed; open the address that holds it.")
-                return
+        peer = (scope.get("client") or ("",))[0]
+        client = client_name(peer)
+        if not is_loopback(peer) and (wait := self.requests.take(client)):
+            await _slow_down(send, "too many requests", wait)
+            return
+        if self.token is not None and not await self._let_in(scope, headers, client, send):
+            return
         length = headers.get("content-length", "0")
-        if not length.isdecimal() or int(length) > self.most_bytes:
+        if not (
+            length.isdecimal() and len(length) < 20 and int(length) <= self.limits.upload_bytes
+        ):
             await self._too_large(send)
             return
-        await self._within_size(scope, receive, send)
+        await self._within_limits(scope, receive, send)
 
-    async def _within_size(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on, and cut it off where its body is larger than it may be."""
-        taken = 0
-        refused = False
+    async def _let_in(self, scope: Scope, headers: Headers, client: str, send: Send) -> bool:
+        """Whether the request may pass; where it may not, it is answered here.
+
+        A client that guessed wrong too often has to wait even with the right token: otherwise it
+        could go on guessing. Who gives no token does not guess.
+        """
+        page = scope["path"] == "/"
+        given = _token_of(headers)
+        if page:
+            query = parse_qs(scope["query_string"].decode("latin-1"))
+            given = query.get("token", [""])[0]
+        public = scope["path"] in OPEN_PATHS or scope["path"].startswith("/static/")
+        if given and (page or not public):
+            if wait := self.guesses.wait(client):
+                await _slow_down(send, "too many wrong tokens", wait)
+                return False
+            if self._is_token(given):
+                if page:
+                    await self._remember(scope, send)
+                return not page
+            self.guesses.take(client)
+        if not public:
+            await refuse(send, 401, "a token is needed; open the address that holds it.")
+        return public
+
+    async def _within_limits(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, and cut it off where its body is too large or too slow."""
+        most, taken, complete, late, refused = self.limits.upload_bytes, 0, False, False, False
+        deadline = time.monotonic() + self.limits.body_seconds
 
         async def receive_some() -> Message:
-            nonlocal taken
-            message = await receive()
-            taken += len(message.get("body", b""))
-            if taken > self.most_bytes:
+            nonlocal taken, complete, late
+            if complete:
+                return await receive()
+            try:
+                message = await asyncio.wait_for(receive(), max(0, deadline - time.monotonic()))
+            except asyncio.TimeoutError:
+                late = True
                 return {"type": "http.disconnect"}
-            return message
+            taken += len(message.get("body", b""))
+            complete = not message.get("more_body", False)
+            return message if taken <= most else {"type": "http.disconnect"}
 
         async def send_unless_cut_off(message: Message) -> None:
-            nonlocal refused
-            if taken <= self.most_bytes:
+            if taken <= most and not late:
                 await send(message)
-            elif not refused:
-                refused = True
+            else:
+                await cut_off()
+
+        async def cut_off() -> None:
+            nonlocal refused
+            if refused:
+                return
+            refused = True
+            if late:
+                await refuse(send, 408, "the upload takes too long; send a smaller picture.")
+            else:
                 await self._too_large(send)
 
         try:
             await self.app(scope, receive_some, send_unless_cut_off)
         except Exception:
-            if taken <= self.most_bytes:
+            if taken <= most and not late:
                 raise
-            if not refused:
-                await self._too_large(send)
+            await cut_off()
 
     async def _too_large(self, send: Send) -> None:
-        limit = f"{self.most_bytes / 1e6:g} MB"
+        limit = f"{self.limits.upload_bytes / 1e6:g} MB"
         await refuse(send, 413, f"the upload is over the limit of {limit}; send a smaller picture.")
 
     def _is_token(self, given: str) -> bool:
         return self.token is not None and hmac.compare_digest(given.encode(), self.token.encode())
 
-    async def _remember(self, send: Send) -> None:
+    async def _remember(self, scope: Scope, send: Send) -> None:
         cookie = f"{COOKIE}={self.token}; HttpOnly; SameSite=Strict; Path=/"
+        if scope.get("scheme") == "https":  # as a proxy on this machine says
+            cookie += "; Secure"
         headers = [(b"location", b"/"), (b"set-cookie", cookie.encode())]
         await send({"type": "http.response.start", "status": 303, "headers": headers})
         await send({"type": "http.response.body", "body": b""})
 
 
-async def refuse(send: Send, status: int, sentence: str) -> None:
-    """Send an error as the interface does: {"error": sentence}."""
+async def refuse(send: Send, status: int, sentence: str, **fields: str) -> None:
+    """Send an error as the interface does: {"error": sentence}; `fields` are further headers."""
     body = json.dumps({"error": sentence}).encode()
     headers: list[Any] = [(b"content-type", b"application/json"), (b"connection", b"close")]
+    headers += [(name.replace("_", "-").encode(), text.encode()) for name, text in fields.items()]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
+
+
+async def _slow_down(send: Send, what: str, wait: float) -> None:
+    seconds = math.ceil(wait)
+    sentence = f"{what}; try again in {seconds} s."
+    await refuse(send, 429, sentence, retry_after=str(seconds))
 
 
 def _host_name(host: str) -> str:

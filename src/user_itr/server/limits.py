@@ -13,6 +13,15 @@ MAX_OFFSET = 10_000
 MAX_QUERY = 2_000
 """Characters of a query."""
 
+MAX_TERMS = 32
+"""Phrases of a query: each is a sentence for the model."""
+
+MAX_WAITING = 4_096
+"""Sentences that wait for the model; with more, the server says that it is busy."""
+
+MAX_CONNECTIONS = 1_000
+"""Connections at once; more are answered 503 without being read."""
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -21,11 +30,22 @@ class Limits:
     Args:
         upload_bytes: of a request's body.
         upload_pixels: of an uploaded picture.
+        body_seconds: that a body may take to arrive.
         seconds: that encoding a query may take, waiting included.
         cache_bytes: of thumbnails kept on disk.
+        requests_per_second: of one client in the long run; this machine itself is not counted.
+        requests_burst: of one client at once: a page scrolled in haste asks for hundreds of
+            thumbnails.
+        guesses_per_second: wrong tokens of one client in the long run, whoever it is.
+        guesses_burst: wrong tokens of one client at once.
     """
 
     upload_bytes: int = 20_000_000
     upload_pixels: int = 100_000_000
+    body_seconds: float = 60.0
     seconds: float = 30.0
     cache_bytes: int = 500_000_000
+    requests_per_second: float = 100.0
+    requests_burst: int = 2_000
+    guesses_per_second: float = 0.1
+    guesses_burst: int = 10

@@ -11,7 +11,7 @@ from pathlib import Path
 from user_itr.data.images import load_image, open_image
 from user_itr.errors import DataError
 from user_itr.files import replace_file
-from user_itr.search.index import PhotoFacts
+from user_itr.search.found import PhotoFacts
 
 SIZES = (160, 320, 640)
 """Heights of thumbnails in pixels."""
@@ -69,9 +69,9 @@ class Pictures:
             with suppress(OSError):
                 os.utime(file)  # the cache forgets what was not asked for longest
             return content
-        _require_file(facts.path)
+        path = real_file(facts)
         with self._decoding:
-            image = load_image(facts.path, draft=2 * height)
+            image = load_image(path, draft=2 * height)
             image.thumbnail((4 * height, height))
         buffer = io.BytesIO()
         image.save(buffer, "JPEG", quality=QUALITY, progressive=True, optimize=True)
@@ -104,23 +104,44 @@ def version_of(facts: PhotoFacts) -> str:
     return f"{int(facts.modified.timestamp() * 1e6):x}-{facts.bytes:x}"
 
 
-def browser_type(path: Path) -> str | None:
-    """The media type of a file that browsers show; None for others.
+def browser_type(facts: PhotoFacts) -> tuple[Path, str | None]:
+    """The file of a photo, and its media type where browsers show it, else None.
 
     Raises:
         GoneError: if the file is gone.
         DataError: if it is no image any more.
     """
-    _require_file(path)
+    path = real_file(facts)
     try:
         with open_image(path) as header:
-            return BROWSER_TYPES.get(str(header.format))
+            return path, BROWSER_TYPES.get(str(header.format))
     except DataError:
         raise
     except Exception:
         raise DataError(f"{path.name}: is no image any more; index its folder again.") from None
 
 
-def _require_file(path: Path) -> None:
-    if not path.is_file():
-        raise GoneError(f"{path.name}: the file is gone; index its folder again.")
+def real_file(facts: PhotoFacts) -> Path:
+    """The file of a photo, links followed as long as they stay in the folder that was indexed.
+
+    Who may write to that folder could otherwise have the server send pictures from elsewhere.
+
+    Raises:
+        GoneError: if it is gone, is elsewhere, or is not mounted on this machine.
+    """
+    try:
+        path = facts.path.resolve()
+        there = path.is_file()
+    except OSError:  # a path of another machine: too long here, or in a folder that is closed
+        there = False
+    if not there:
+        raise GoneError(
+            f"{facts.path.name}: the file is gone, or is not mounted on this machine; index its "
+            "folder again, or mount it at the same path."
+        )
+    if not path.is_relative_to(facts.root.resolve()):
+        raise GoneError(
+            f"{facts.path.name}: is a link out of the indexed folder, which is not followed; "
+            "put the photo itself there."
+        )
+    return path

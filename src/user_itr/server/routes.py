@@ -10,7 +10,7 @@ from fastapi.responses import FileResponse
 from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
 
-from user_itr.search.index import PhotoFacts
+from user_itr.search.found import PhotoFacts
 from user_itr.server.limits import MAX_QUERY
 from user_itr.server.metrics import Metrics
 from user_itr.server.pictures import RENDITION, Pictures, browser_type, version_of
@@ -27,7 +27,7 @@ from user_itr.server.schemas import (
 from user_itr.server.searching import PhotoSearch
 
 PROBLEMS: dict[int | str, dict[str, Any]] = {
-    code: {"model": Problem} for code in (400, 401, 404, 413, 422, 503)
+    code: {"model": Problem} for code in (400, 401, 404, 408, 413, 422, 429, 500, 503)
 }
 """What every route may answer besides."""
 
@@ -101,7 +101,11 @@ def photo_routes(search: PhotoSearch, pictures: Pictures) -> APIRouter:
         """Facts of a photo, and sentences that describe it."""
         return await search.details(id)
 
-    @router.get("/{id}/thumbnail", response_class=Response)
+    @router.get(
+        "/{id}/thumbnail",
+        response_class=Response,
+        responses={200: {"content": {"image/jpeg": {}}}},
+    )
     async def thumbnail(
         request: Request, id: Id, size: Literal["160", "320", "640"] = "320"
     ) -> Response:
@@ -112,11 +116,11 @@ def photo_routes(search: PhotoSearch, pictures: Pictures) -> APIRouter:
     async def file(request: Request, id: Id) -> Response:
         """The photo: the file itself where browsers show its format, else a JPEG of it."""
         facts = await search.facts(id)
-        kind = await run_in_threadpool(browser_type, facts.path)
+        path, kind = await run_in_threadpool(browser_type, facts)
         if kind is None:
             return await jpeg(request, facts, RENDITION)
         return FileResponse(
-            facts.path,
+            path,
             media_type=kind,
             filename=facts.path.name,
             content_disposition_type="inline",

@@ -6,6 +6,7 @@ import asyncio
 import base64
 import time
 from collections.abc import Coroutine, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -15,12 +16,14 @@ from starlette.concurrency import run_in_threadpool
 from user_itr import __version__
 from user_itr.errors import ConfigError, UserItrError
 from user_itr.search.encoder import Encoder
-from user_itr.search.index import Hit, ImageIndex, PhotoFacts
+from user_itr.search.found import Hit, PhotoFacts
+from user_itr.search.index import ImageIndex
 from user_itr.search.match import is_close, match_percent
 from user_itr.search.query import Query, combined, parse_query
 from user_itr.search.sentences import SentenceStore
-from user_itr.server.encoding import QueryEncoder
-from user_itr.server.limits import Limits
+from user_itr.server.encoding import BusyError, QueryEncoder
+from user_itr.server.limits import MAX_TERMS, Limits
+from user_itr.server.pictures import DECODERS
 from user_itr.server.schemas import (
     Caption,
     Folder,
@@ -38,10 +41,6 @@ T = TypeVar("T")
 
 class NotThereError(UserItrError):
     """A photo is not in the index."""
-
-
-class BusyError(UserItrError):
-    """The server could not encode a query in time."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +66,12 @@ class PhotoSearch:
         self.encoder = encoder
         self.limits = limits
         self.queries = QueryEncoder(encoder)
+        self._decoders = ThreadPoolExecutor(DECODERS, thread_name_prefix="upload")
+
+    def close(self) -> None:
+        """End the threads; what waits for them is dropped."""
+        self.queries.close()
+        self._decoders.shutdown(wait=False, cancel_futures=True)
 
     async def search(self, asked: SearchFields) -> SearchResults:
         """Photos that fit words, are like an indexed photo, or both.
@@ -75,7 +80,7 @@ class PhotoSearch:
             UserItrError: if nothing is asked for, or there is no such photo.
         """
         started = time.perf_counter()
-        query = None if asked.q is None or not asked.q.strip() else parse_query(asked.q)
+        query = _parsed(asked.q or "")
         if query is None and asked.similar is None:
             raise ConfigError("nothing to search for; give q, similar, or both.")
         photos = []
@@ -94,12 +99,8 @@ class PhotoSearch:
             DataError: if the picture cannot be decoded within the limits.
         """
         started = time.perf_counter()
-        query = parse_query(text) if text.strip() else None
-        pixels = await self._in_time(
-            run_in_threadpool(
-                uploaded_pixels, content, name, self.encoder, self.limits.upload_pixels
-            )
-        )
+        query = _parsed(text)
+        pixels = await self._in_time(self._decoded(content, name))
         photo = await self._in_time(self.queries.picture(pixels))
         embedding = await self._combined(query, [photo])
         results = await self._results(_Query(embedding), page, started)
@@ -188,7 +189,7 @@ class PhotoSearch:
                 photos=len(self.index),
                 folders=[Folder(path=str(path), photos=count) for path, count in folders],
                 model=self.index.manifest.description,
-                sentences=len(SentenceStore(self.index.path)),
+                sentences=len(SentenceStore(self.index.location, self.index.manifest)),
                 version=__version__,
             )
 
@@ -198,7 +199,7 @@ class PhotoSearch:
         embedding = _there(self.index.embedding_of(id))
         return [
             Caption(text=one.text, match=match_percent(one.score, self.encoder.calibration))
-            for one in SentenceStore(self.index.path).describe(embedding)
+            for one in SentenceStore(self.index.location, self.index.manifest).describe(embedding)
         ]
 
     async def _embedding_of(self, id: str) -> np.ndarray:
@@ -238,11 +239,33 @@ class PhotoSearch:
         ]
         return _page(photos, page, total, started)
 
+    async def _decoded(self, content: bytes, name: str) -> np.ndarray:
+        # Threads of its own: few, since a large picture takes a gigabyte, and no request that
+        # went away waits for them, as it would in `run_in_threadpool`.
+        return await asyncio.get_running_loop().run_in_executor(
+            self._decoders,
+            uploaded_pixels,
+            content,
+            name,
+            self.encoder,
+            self.limits.upload_pixels,
+        )
+
     async def _in_time(self, work: Coroutine[Any, Any, T]) -> T:
         try:
             return await asyncio.wait_for(work, self.limits.seconds)
         except asyncio.TimeoutError:
-            raise BusyError("the server is busy; try again in a moment.") from None
+            raise BusyError from None
+
+
+def _parsed(text: str) -> Query | None:
+    if not text.strip():
+        return None
+    query = parse_query(text)
+    terms = len(query.plus) + len(query.minus)
+    if terms > MAX_TERMS:
+        raise ConfigError(f"the query has {terms} phrases; give at most {MAX_TERMS}.")
+    return query
 
 
 def _there(found: T | None) -> T:

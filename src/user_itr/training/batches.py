@@ -17,9 +17,10 @@ from torch import Tensor
 from user_itr.data.captions import CaptionedImages
 from user_itr.model.tokenizer import TokenizedCaptions
 from user_itr.training.augmentation import augment_words
+from user_itr.training.shares import Layout, share_out
 from user_itr.training.views import RegionSource
 
-BUCKET = 128
+BUCKET = 64
 """Captions of a batch are sorted by length and padded in groups of about this many."""
 
 
@@ -34,6 +35,7 @@ class Batch:
         masks: for each group (t, L) bool.
         caption_image: (T,) int64, row in the batch of each caption's image, in group order.
         guides: (B, G) float32 guide embeddings, or None without CGE.
+        layout: where this is a rank's share, how the whole batch is shared out.
     """
 
     regions: Tensor
@@ -42,6 +44,7 @@ class Batch:
     masks: tuple[Tensor, ...]
     caption_image: Tensor
     guides: Tensor | None = None
+    layout: Layout | None = None
 
     def to(self, device: torch.device) -> Batch:
         """The batch on a device."""
@@ -52,6 +55,7 @@ class Batch:
             tuple(m.to(device) for m in self.masks),
             self.caption_image.to(device),
             None if self.guides is None else self.guides.to(device),
+            None if self.layout is None else self.layout.to(device),
         )
 
 
@@ -113,8 +117,14 @@ class BatchSource:
         full, rest = divmod(len(self._turns), batch_size)
         self.batches_per_epoch = full + (1 if rest > 1 else 0)
 
-    def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
-        """Batches of an epoch, from batch `start` on."""
+    def epoch(self, epoch: int, start: int = 0, share: tuple[int, int] = (0, 1)) -> Iterator[Batch]:
+        """Batches of an epoch, from batch `start` on.
+
+        Args:
+            epoch: its number.
+            start: the first batch to give.
+            share: (rank, ranks); with several ranks, give the rank's part of each batch.
+        """
         rng = np.random.default_rng([self.seed, epoch])
         shuffled = [rng.permutation(captions) for captions in self._captions_of]
         order = self._spread(rng)
@@ -122,19 +132,23 @@ class BatchSource:
             turns = order[number * self.batch_size : (number + 1) * self.batch_size]
             # Not `number`: a seed that ends in 0 gives the numbers of the seed without it.
             rng = np.random.default_rng([self.seed, epoch, number + 1])
-            yield self._batch(turns, shuffled, rng)
+            yield self._batch(turns, shuffled, rng, share)
 
     def _spread(self, rng: np.random.Generator) -> np.ndarray:
         """Random order of turns in which an image's turns lie far apart: round by round."""
         return np.lexsort((rng.random(len(self._turns)), self._round))
 
     def _batch(
-        self, turns: np.ndarray, shuffled: list[np.ndarray], rng: np.random.Generator
+        self,
+        turns: np.ndarray,
+        shuffled: list[np.ndarray],
+        rng: np.random.Generator,
+        share: tuple[int, int],
     ) -> Batch:
         images = self._turns[turns]
-        share = self.captions_per_image
+        each = self.captions_per_image
         chosen = [
-            shuffled[image][turn * share : (turn + 1) * share]
+            shuffled[image][turn * each : (turn + 1) * each]
             for image, turn in zip(images, self._round[turns], strict=True)
         ]
         captions = np.concatenate(chosen)
@@ -142,6 +156,8 @@ class BatchSource:
         by_length = np.argsort(self.captions.lengths[captions], kind="stable")
         captions, caption_image = captions[by_length], caption_image[by_length]
         groups = np.array_split(captions, max(1, round(len(captions) / BUCKET)))
+        if share[1] > 1:
+            return self._share(images, caption_image, groups, rng, share)
         tokens, masks = zip(*(self._tokens(group, rng) for group in groups), strict=True)
         return Batch(
             self.regions(images, rng),
@@ -152,7 +168,37 @@ class BatchSource:
             None if self.guides is None else torch.from_numpy(self.guides[images]).float(),
         )
 
-    def _tokens(self, rows: np.ndarray, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+    def _share(
+        self,
+        images: np.ndarray,
+        caption_image: np.ndarray,
+        groups: list[np.ndarray],
+        rng: np.random.Generator,
+        share: tuple[int, int],
+    ) -> Batch:
+        """A rank's part of a batch: the draws are the whole batch's, what is loaded is not."""
+        layout = share_out(images, caption_image, *share)
+        place = np.arange(len(images))[layout.kept]
+        own = np.isin(caption_image, place)
+        parts = [
+            self._tokens(group, rng, kept)
+            for group, kept in zip(groups, np.array_split(own, len(groups)), strict=True)
+        ]
+        tokens, masks = zip(*(part for part in parts if len(part[0])), strict=True)
+        guides = None if self.guides is None else self.guides[images[place]]
+        return Batch(
+            self.regions(images, rng, layout.kept),
+            torch.from_numpy(images[place].astype(np.int64)),
+            tokens,
+            masks,
+            torch.from_numpy((caption_image[own] - place[0]).astype(np.int64)),
+            None if guides is None else torch.from_numpy(guides).float(),
+            layout,
+        )
+
+    def _tokens(
+        self, rows: np.ndarray, rng: np.random.Generator, kept: np.ndarray | None = None
+    ) -> tuple[Tensor, Tensor]:
         positions, ids, mask = augment_words(
             self.captions,
             rows,
@@ -162,6 +208,8 @@ class BatchSource:
             rng,
             drop_only=self.states is not None,
         )
+        if kept is not None:
+            positions, ids, mask = positions[kept], ids[kept], mask[kept]
         if self.states is None:
             return torch.from_numpy(ids), torch.from_numpy(mask)
         states = torch.from_numpy(self.states[positions]).float()

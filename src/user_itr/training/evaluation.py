@@ -11,6 +11,7 @@ import torch
 from user_itr.evaluation.metrics import CrossModalMetrics, evaluate_embeddings
 from user_itr.model.dual_encoder import DualEncoder
 from user_itr.training.preparation import Split
+from user_itr.training.ranks import Ranks
 
 BATCH = 256
 
@@ -21,22 +22,27 @@ def evaluate_split(
     split: Split,
     device: torch.device,
     autocast: Callable[[], AbstractContextManager[object]],
+    ranks: Ranks | None = None,
 ) -> CrossModalMetrics:
     """Recall both ways of a split, each image encoded once; the model's mode is restored.
+
+    Ranks encode in turn a batch each; rank 0 ranks, and all get what it found.
 
     Args:
         model: the query encoders.
         split: prepared inputs.
         device: where the model is.
         autocast: precision context of the training.
+        ranks: of the training, where there may be several.
     """
+    first, step = (0, BATCH) if ranks is None else (ranks.index * BATCH, ranks.count * BATCH)
     training = model.training
     model.eval()
     width = model.text.linear.out_features
-    images = np.empty((len(split.images), width), dtype=np.float32)
-    captions = np.empty((len(split.captions), width), dtype=np.float32)
+    images = np.zeros((len(split.images), width), dtype=np.float32)
+    captions = np.zeros((len(split.captions), width), dtype=np.float32)
     with autocast():
-        for start in range(0, len(images), BATCH):
+        for start in range(first, len(images), step):
             rows = split.rows[start : start + BATCH]
             regions = torch.from_numpy(np.asarray(split.regions[rows], dtype=np.float32))
             guides = None
@@ -45,7 +51,7 @@ def evaluate_split(
             output = model.image(regions.to(device), guide=guides)
             images[start : start + BATCH] = output.cpu().numpy()
         order = np.argsort(split.captions.lengths, kind="stable")
-        for start in range(0, len(order), BATCH):
+        for start in range(first, len(order), step):
             rows = order[start : start + BATCH]
             if split.states is None:
                 tokens, mask = split.captions.padded(rows)
@@ -56,4 +62,13 @@ def evaluate_split(
             output = model.text(tokens.to(device), mask.to(device))
             captions[rows] = output.cpu().numpy()
     model.train(training)
-    return evaluate_embeddings(images, captions, split.images.caption_image)
+    if ranks is None:
+        return evaluate_embeddings(images, captions, split.images.caption_image)
+    for embeddings in (images, captions):
+        ranks.add_up(embeddings)
+    metrics = None
+    if ranks.first:
+        metrics = evaluate_embeddings(images, captions, split.images.caption_image)
+    found = ranks.broadcast(metrics)
+    assert found is not None
+    return found

@@ -1,9 +1,12 @@
-"""Lightning Fabric set up for a run: device, precision and loggers."""
+"""Lightning Fabric set up for a run: devices, precision and loggers."""
 
 from __future__ import annotations
 
+import inspect
+import logging
+from datetime import timedelta
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from lightning.fabric import Fabric
@@ -11,32 +14,65 @@ from lightning.fabric.loggers.csv_logs import CSVLogger
 from lightning.fabric.loggers.logger import Logger
 from lightning.fabric.loggers.tensorboard import TensorBoardLogger
 from lightning.fabric.plugins.precision.amp import MixedPrecision
+from lightning.fabric.strategies.ddp import DDPStrategy
+from torch.nn.parallel import DistributedDataParallel
 
 from user_itr.config.settings import TrainingSettings
 from user_itr.errors import ConfigError
+from user_itr.training.launching import is_rank, world
+
+TIMEOUT = timedelta(minutes=30)
+"""How long a step waits for a rank that is there, but does nothing."""
+
+_NAMES = inspect.signature(DistributedDataParallel).parameters
+_BUFFERS = "forward_sync_buffers" if "forward_sync_buffers" in _NAMES else "broadcast_buffers"
 
 
-def create_fabric(training: TrainingSettings, loggers: list[Logger]) -> Fabric:
-    """One device in the precision of the settings.
+def create_fabric(
+    training: TrainingSettings, loggers: list[Logger], find_unused: bool = False
+) -> Fabric:
+    """The device of this process, and all the others' where it is a rank, with a precision.
 
     Fabric alone would turn float16 into bfloat16 on the CPU; torch has float16 autocast and a
     gradient scaler there too, so "16-mixed" means the same on every device.
 
+    Args:
+        training: settings. In a rank the number of processes is the launcher's.
+        loggers: used on rank 0.
+        find_unused: whether there may be parameters that no loss depends on.
+
     Raises:
-        ConfigError: if the accelerator is unknown or not there.
+        ConfigError: if the accelerator is unknown or not there, or several devices are asked for in
+            a process that is no rank.
     """
+    if not is_rank() and training.devices not in (1, "auto"):
+        raise ConfigError(
+            f"training.devices = {training.devices}: every device needs a process of its own; "
+            "start them with `user-itr train` or torchrun."
+        )
+
+    def fabric(*plugins: MixedPrecision) -> Fabric:
+        devices, nodes = world()
+        options: dict[str, Any] = {"accelerator": training.accelerator, "devices": devices}
+        if devices * nodes > 1:
+            ddp: dict[str, Any] = {
+                "find_unused_parameters": find_unused,
+                _BUFFERS: False,  # every rank computes the same ones
+            }
+            strategy = DDPStrategy(timeout=TIMEOUT, **ddp)
+            options |= {"num_nodes": nodes, "strategy": strategy}
+        return Fabric(**options, plugins=list(plugins), loggers=loggers)
+
+    if is_rank():
+        for logger in ("lightning.fabric", "lightning.pytorch"):
+            logging.getLogger(logger).setLevel(logging.WARNING)
     try:
-        plain = Fabric(accelerator=training.accelerator, devices=1, loggers=loggers)
+        plain = fabric()
         device = plain.device.type
         name = training.precision
         if name == "auto":
             name = fast_precision(device)
-        if name == "32-true":
-            return plain
-        precision = MixedPrecision(name, device)
-        return Fabric(
-            accelerator=training.accelerator, devices=1, plugins=[precision], loggers=loggers
-        )
+        return plain if name == "32-true" else fabric(MixedPrecision(name, device))
     except (ValueError, RuntimeError, ImportError) as error:
         reason = str(error).splitlines()[0].rstrip(".")
         raise ConfigError(

@@ -24,6 +24,7 @@ from user_itr.model.building import BIGRU, build_dual_encoder
 from user_itr.model.checkpoint import TrainedModel, compact_width
 from user_itr.model.tokenizer import CaptionTokenizer, TokenizedCaptions
 from user_itr.training.batches import BatchSource, CaptionAugmentation
+from user_itr.training.ranks import Ranks
 from user_itr.training.token_states import cached_token_states
 from user_itr.training.views import RandomViews, RegionSource, StoredRegions
 
@@ -153,6 +154,28 @@ def prepare(
             "images; training needs at least two images with captions."
         )
     return Preparation(model, train, dev, batches)
+
+
+def prepare_in_turn(
+    ranks: Ranks, settings: Settings, progress: Progress, resumed: TrainedModel | None = None
+) -> Preparation:
+    """`prepare` on every rank, so that nothing is extracted or cached twice on a machine.
+
+    Rank 0 is first; the others take over its model with its tokenizer and its map to compact
+    features, because fitting them again could give others.
+
+    Args:
+        ranks: of the run.
+        settings: see `prepare`.
+        progress: see `prepare`.
+        resumed: see `prepare`.
+    """
+    prepared = prepare(settings, progress, resumed) if ranks.first else None
+    model = ranks.broadcast(None if prepared is None else prepared.model)
+    if prepared is None and ranks.first_here:
+        prepared = prepare(settings, progress, model)
+    ranks.wait()
+    return prepare(settings, progress, model) if prepared is None else prepared
 
 
 def _new_tokenizer(settings: Settings, images: CaptionedImages) -> CaptionTokenizer:

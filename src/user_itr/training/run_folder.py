@@ -22,8 +22,8 @@ from safetensors import SafetensorError
 from user_itr.config.loading import dump_settings, load_settings
 from user_itr.config.settings import Settings
 from user_itr.errors import CheckpointError, ConfigError
-from user_itr.files import replace_file, sync_files, sync_names
-from user_itr.model.checkpoint import TrainedModel, write_model
+from user_itr.files import parse_json, replace_file, sync_files, sync_names
+from user_itr.model.checkpoint import TrainedModel, is_checkpoint_name, write_model
 from user_itr.training.state import TENSORS_FILE, VALUES_FILE, read_state, write_state
 
 FORMAT_VERSION = 1
@@ -152,14 +152,16 @@ class RunFolder:
     def _read_index(self) -> RunIndex:
         file = self.path / INDEX_FILE
         try:
-            values = json.loads(file.read_text("utf-8"))
+            values = parse_json(file.read_text("utf-8"))
             found = values.get("format_version")
             if isinstance(found, int) and found > FORMAT_VERSION:
                 raise CheckpointError(
                     f"{file}: has format version {found}, this release reads up to "
                     f"{FORMAT_VERSION}; upgrade user-itr."
                 )
-            return RunIndex(**values)
+            index = RunIndex(**values)
+            _check(index)
+            return index
         except OSError as error:
             raise CheckpointError(
                 f"{self.path}: is no run ({INDEX_FILE}: {error.strerror}); check the path."
@@ -252,6 +254,15 @@ class RunFolder:
                     (folder / file).unlink(missing_ok=True)
             else:
                 shutil.rmtree(folder, ignore_errors=True)
+
+
+def _check(index: RunIndex) -> None:
+    """Raise a ValueError if a field is of another kind, or a name leads out of the run."""
+    for name in (index.last, index.best):
+        if name is not None and not is_checkpoint_name(name):
+            raise ValueError(f"{name!r} is no checkpoint's name")
+    if not isinstance(index.best_rsum, int | float):
+        raise ValueError(f"best_rsum is {index.best_rsum!r}")
 
 
 def _reason(error: OSError | SafetensorError) -> str:

@@ -10,11 +10,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
 from user_itr.errors import CheckpointError
+from user_itr.files import parse_json
+from user_itr.model.tensors import read_tensors
 
 TENSORS_FILE = "training.safetensors"
 VALUES_FILE = "training.json"
@@ -43,9 +44,9 @@ def read_state(folder: Path) -> dict[str, Any]:
                 f"{folder / name}: is missing, so training cannot be resumed; copy the run whole."
             )
     try:
-        document = json.loads((folder / VALUES_FILE).read_text("utf-8"))
-        tensors = load_file(folder / TENSORS_FILE)
-    except (ValueError, SafetensorError) as error:
+        document = parse_json((folder / VALUES_FILE).read_text("utf-8"))
+        tensors = read_tensors(folder / TENSORS_FILE)
+    except (OSError, ValueError) as error:
         raise CheckpointError(f"{folder}: the training state is damaged ({error}).") from None
     if not isinstance(document, dict) or document.get("format_version") != FORMAT_VERSION:
         found = document.get("format_version") if isinstance(document, dict) else None
@@ -54,9 +55,15 @@ def read_state(folder: Path) -> dict[str, Any]:
             f"{FORMAT_VERSION}; resume with the release that wrote it."
         )
     try:
-        state: dict[str, Any] = _join(document["state"], tensors)
+        state = _join(document["state"], tensors)
     except KeyError as error:
         raise CheckpointError(f"{folder}: the training state is damaged (no {error}).") from None
+    except (RecursionError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{folder}: the training state is damaged ({error}).") from None
+    if not isinstance(state, dict):
+        raise CheckpointError(
+            f"{folder}: the training state is damaged (it is {type(state).__name__})."
+        )
     return state
 
 

@@ -8,7 +8,6 @@ import torch
 from torch import Tensor, nn
 
 from user_itr.model.dual_encoder import DualEncoder
-from user_itr.model.text_encoder import TextEncoder
 from user_itr.objective.contrastive import ContrastiveObjective, Keys, Pairs
 from user_itr.objective.momentum import MomentumContrast
 from user_itr.training.batches import Batch
@@ -57,7 +56,7 @@ class TrainingStep(nn.Module):
 
     def _encode(self, model: DualEncoder, batch: Batch) -> tuple[Tensor, Tensor]:
         images = model.image(batch.regions, guide=batch.guides)
-        return images, encode_groups(model.text, batch)
+        return images, model.text.encode_groups(batch.tokens, batch.masks)
 
     def after_backward(self, keys: NewKeys | None) -> None:
         """Put a batch's keys into the queues; its backward pass must be over."""
@@ -67,8 +66,3 @@ class TrainingStep(nn.Module):
     def after_update(self) -> None:
         """Move the momentum encoders, once an optimizer step."""
         self.contrast.update(self.model)
-
-
-def encode_groups(encoder: TextEncoder, batch: Batch) -> Tensor:
-    """Embed a batch's captions group by group: (T, D) in the order of `caption_image`."""
-    return torch.cat([encoder(t, m) for t, m in zip(batch.tokens, batch.masks, strict=True)])

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from user_itr.errors import FeatureError
-from user_itr.files import sync_names
+from user_itr.files import map_array, sync_names
 from user_itr.model.token_encoders import TokenEncoder
 from user_itr.model.tokenizer import TokenizedCaptions
 
@@ -49,7 +49,7 @@ def cached_token_states(
         FeatureError: if they cannot be written.
     """
     file = folder / f"{_key(tokens, captions)}.npy"
-    with suppress(OSError, ValueError, EOFError):  # missing or damaged
+    with suppress(OSError, ValueError):  # missing or damaged
         return _open(file)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -76,7 +76,7 @@ def cached_token_states(
 
 
 def _open(file: Path) -> np.ndarray:
-    states: np.ndarray = np.load(file, mmap_mode="r", allow_pickle=False)
+    states: np.ndarray = map_array(file)
     return states
 
 

@@ -3,6 +3,9 @@
 The whole state of a run is (epoch, batch) and what `Trainer.state` lists. Data order and caption
 augmentation follow from the seed and the place, so a run resumed from any checkpoint computes, on
 the CPU, the same bits as one that was never interrupted.
+
+On several devices every rank runs this loop on its share of each batch. The state belongs to no
+rank, so a run goes on with any number of them.
 """
 
 from __future__ import annotations
@@ -31,13 +34,18 @@ from user_itr.training.fabric import create_fabric
 from user_itr.training.interruption import FirstInterrupt, Interrupted
 from user_itr.training.parameter_groups import parameter_groups
 from user_itr.training.preparation import Preparation
+from user_itr.training.ranks import Ranks
 from user_itr.training.run_folder import RunFolder
 from user_itr.training.schedule import rate_factor
+from user_itr.training.spread_step import SpreadStep
 from user_itr.training.state import random_state, set_random_state
 from user_itr.training.step import TrainingStep
 
 STILL_STEPS = 20
 """So many steps in a row without any gradient end a run."""
+
+FUSED_DEVICES = ("cpu", "cuda")
+"""Where AdamW has one kernel for a step."""
 
 
 class Reporter(Protocol):
@@ -70,7 +78,9 @@ class Trainer:
         prepared: model and data, from `prepare`.
         folder: the run's folder, created or opened.
         reporter: told of every batch and evaluation.
-        loggers: Fabric loggers.
+        loggers: Fabric loggers; of no use where `ranks` are given.
+        ranks: this process among those of the run, with its device; by default those that a
+            launcher started, or this one alone.
 
     Raises:
         ConfigError: if the accelerator cannot be used.
@@ -83,6 +93,7 @@ class Trainer:
         folder: RunFolder,
         reporter: Reporter,
         loggers: list[Logger] | None = None,
+        ranks: Ranks | None = None,
     ) -> None:
         training = settings.training
         self.settings = settings
@@ -90,7 +101,8 @@ class Trainer:
         self.folder = folder
         self.reporter = reporter
         self.place = Place()
-        self.fabric = create_fabric(training, loggers or [])
+        self.ranks = ranks or Ranks(create_fabric(training, loggers or []))
+        self.fabric = self.ranks.fabric
         seed_everything(training.seed, verbose=False)
         encoder = prepared.model.encoder
         contrast = MomentumContrast(
@@ -100,16 +112,24 @@ class Trainer:
             settings.momentum.momentum,
         )
         objective = build_objective(settings.objective)
-        self.step = TrainingStep(encoder, contrast, objective)
+        if self.ranks.count == 1:
+            self.step = TrainingStep(encoder, contrast, objective)
+        else:
+            self.step = SpreadStep(
+                encoder, contrast, objective, self.ranks.group, training.gather_negatives
+            )
         self.optimizer = torch.optim.AdamW(
             parameter_groups(encoder, objective, settings.optimizer),
             weight_decay=settings.optimizer.weight_decay,
+            # One pass over the weights; its own way of skipping steps is not the scaler's.
+            fused=training.precision != "16-mixed" and self.fabric.device.type in FUSED_DEVICES,
         )
         per_epoch = -(-prepared.batches.batches_per_epoch // training.accumulate)
         self.scheduler = LambdaLR(
             self.optimizer, rate_factor(settings.optimizer, per_epoch, training.epochs)
         )
         self._wrapped, self._wrapped_optimizer = self.fabric.setup(self.step, self.optimizer)
+        self._share_draws()
         self._stop = False
         self._still_steps = 0
         self._saved_at = time.monotonic()
@@ -123,7 +143,7 @@ class Trainer:
             "step": {n: t for n, t in self.step.state_dict().items() if n in kept},
             "optimizer": self.optimizer.state_dict(),
             "scheduler": {"last_epoch": self.scheduler.last_epoch},
-            "random": random_state(),
+            "random": self._random_state(),
             "place": copy.deepcopy(vars(self.place)),
             "precision": self.fabric.strategy.precision.state_dict(),
         }
@@ -155,12 +175,24 @@ class Trainer:
             self.place = Place(**state["place"])
             self.fabric.strategy.precision.load_state_dict(state["precision"])
             set_random_state(state["random"])
+            self._share_draws()
         except (KeyError, RuntimeError, TypeError, ValueError) as error:
             reason = " ".join(str(error).split()).rstrip(".")
             raise CheckpointError(
                 f"{self.folder.path}: the training state does not fit the settings ({reason}); "
                 "put back the config.yaml that the run began with."
             ) from error
+
+    def _random_state(self) -> dict[str, Any]:
+        draws = self.ranks.draws
+        return random_state() | ({} if draws is None else {"torch": draws.get_state()})
+
+    def _share_draws(self) -> None:
+        """Ranks go on together where torch's generator is now; it becomes each one's own."""
+        draws = self.ranks.draws
+        if draws is not None:
+            draws.set_state(torch.get_rng_state())
+            self.step.model.image.draws = draws
 
     def _kept_names(self) -> set[str]:
         """Names in the step's state that training changes: all but frozen parameters."""
@@ -232,14 +264,17 @@ class Trainer:
         self._wrapped.train()
         self.step.objective.begin_epoch(self.place.epoch)
         started = time.monotonic()
-        for batch in batches.epoch(self.place.epoch, self.place.batch):
+        share = self.ranks.index, self.ranks.count
+        for batch in batches.epoch(self.place.epoch, self.place.batch, share):
             number = self.place.batch + 1
             last_of_step = number % accumulate == 0 or number == count
             # The last step of an epoch may have fewer batches than the others.
             in_step = min(accumulate, count - (number - 1) // accumulate * accumulate)
-            losses, keys = self._wrapped(batch.to(self.fabric.device))
-            self._require_finite("loss", losses["loss"])
-            self.fabric.backward(losses["loss"] / in_step)
+            self.ranks.begin_batch(self.settings.training.seed, self.place.epoch, self.place.batch)
+            with self.fabric.no_backward_sync(self._wrapped, enabled=not last_of_step):
+                losses, keys = self._wrapped(batch.to(self.fabric.device))
+                self._require_finite("loss", losses["loss"])
+                self.fabric.backward(losses["loss"] / in_step)
             self.step.after_backward(keys)
             if last_of_step:
                 norm = self.fabric.clip_gradients(
@@ -295,24 +330,33 @@ class Trainer:
         )
 
     def _save_if_due(self) -> None:
-        stop = self._stop  # a Ctrl-C from here on is for the next call, or nothing would be saved
-        minutes = (time.monotonic() - self._saved_at) / 60
-        if stop or minutes >= self.settings.training.checkpoint_minutes:
+        # A Ctrl-C from here on is for the next call, or nothing would be saved.
+        stop, due = self._agree()
+        if stop or due:
             self._save(None)
         if stop:
+            self.ranks.wait()
             raise Interrupted(
                 f"interrupted in epoch {self.place.epoch + 1}; continue with "
                 f"`user-itr train --resume {self.folder.path}`."
             )
 
+    def _agree(self) -> tuple[bool, bool]:
+        """Whether to stop and whether to save, the same on all ranks; and their clock."""
+        minutes = (time.monotonic() - self._saved_at) / 60
+        due = minutes >= self.settings.training.checkpoint_minutes
+        stop, due, self.place.seconds = self.ranks.agree(self._stop, due, self.place.seconds)
+        self._stop = self._stop or stop
+        return stop, due
+
     def _end_epoch(self) -> CrossModalMetrics:
         metrics = evaluate_split(
-            self.judged, self.prepared.dev, self.fabric.device, self.fabric.autocast
+            self.judged, self.prepared.dev, self.fabric.device, self.fabric.autocast, self.ranks
         )
         epoch = self.place.epoch
         values = metrics.to_dict()
         rsum = float(values["rsum"])
-        best = rsum > self.folder.index.best_rsum
+        best = self.ranks.broadcast(rsum > self.folder.index.best_rsum)
         self.place.history.append({"epoch": epoch + 1, "rsum": rsum})
         self.place.since_best = 0 if best else self.place.since_best + 1
         self.place.epoch, self.place.batch = epoch + 1, 0
@@ -323,7 +367,9 @@ class Trainer:
         )
         self._save(rsum)
         self.reporter.evaluated(epoch, metrics, best)
-        if self._stop and not self.is_over():
+        stop, _ = self._agree()
+        if stop and not self.is_over():
+            self.ranks.wait()
             raise Interrupted(
                 f"interrupted after epoch {epoch + 1}; continue with "
                 f"`user-itr train --resume {self.folder.path}`."
@@ -331,9 +377,10 @@ class Trainer:
         return metrics
 
     def _save(self, rsum: float | None) -> None:
-        name = f"epoch-{self.place.epoch:03d}-batch-{self.place.batch:06d}"
-        model = replace(self.prepared.model, encoder=self.judged)
-        if rsum is None:  # the last metrics are of other weights
-            model = replace(model, metrics={})
-        self.folder.save(name, model, self.state(), rsum)
+        if self.ranks.first:
+            name = f"epoch-{self.place.epoch:03d}-batch-{self.place.batch:06d}"
+            model = replace(self.prepared.model, encoder=self.judged)
+            if rsum is None:  # the last metrics are of other weights
+                model = replace(model, metrics={})
+            self.folder.save(name, model, self.state(), rsum)
         self._saved_at = time.monotonic()

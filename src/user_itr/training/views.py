@@ -23,8 +23,13 @@ from user_itr.features.regions import Regions
 class RegionSource(Protocol):
     """Regions of images of the train split."""
 
-    def __call__(self, images: np.ndarray, rng: np.random.Generator) -> Tensor:
-        """Regions (B, K, d) float32 of images (B,) int64, any chance drawn from `rng`."""
+    def __call__(
+        self, images: np.ndarray, rng: np.random.Generator, kept: slice = slice(None)
+    ) -> Tensor:
+        """Regions (B, K, d) float32 of images (B,) int64, any chance drawn from `rng`.
+
+        Only those of `images[kept]` are given, with what chance has them be among all `images`.
+        """
         ...
 
 
@@ -40,9 +45,11 @@ class StoredRegions:
     array: np.ndarray
     rows: np.ndarray
 
-    def __call__(self, images: np.ndarray, rng: np.random.Generator) -> Tensor:
-        """Regions (B, K, d) float32 of images (B,) int64."""
-        return _float32(self.array[self.rows[images]])
+    def __call__(
+        self, images: np.ndarray, rng: np.random.Generator, kept: slice = slice(None)
+    ) -> Tensor:
+        """See `RegionSource`."""
+        return _float32(self.array[self.rows[images[kept]]])
 
 
 @dataclass(frozen=True)
@@ -61,22 +68,31 @@ class RandomViews:
     compactor: Compactor | None = None
     crop: float = 1.0
 
-    def __call__(self, images: np.ndarray, rng: np.random.Generator) -> Tensor:
-        """Regions (B, K, d) float32 of images (B,) int64."""
-        which = rng.integers(len(self.views), size=len(images))
+    def __call__(
+        self, images: np.ndarray, rng: np.random.Generator, kept: slice = slice(None)
+    ) -> Tensor:
+        """See `RegionSource`."""
+        which, window = self.choose(len(images), rng)
+        which, images = which[kept], images[kept]
         raw = torch.empty(len(images), *self.views[0].array.shape[1:])
         for number, view in enumerate(self.views):
             chosen = np.flatnonzero(which == number)
             raw[torch.from_numpy(chosen)] = _float32(view.array[view.rows[images[chosen]]])
         if self.compactor is None:
             return raw
-        window = None
-        if self.crop < 1:
-            side = self.compactor.side
-            window = (self._range(side, rng), self._range(side, rng))
         with torch.no_grad():
             compact: Tensor = self.compactor(raw, window)
         return compact
+
+    def choose(
+        self, count: int, rng: np.random.Generator
+    ) -> tuple[np.ndarray, tuple[slice, slice] | None]:
+        """Which view each of `count` images takes, (B,) int64, and the batch's window."""
+        which = rng.integers(len(self.views), size=count)
+        if self.compactor is None or self.crop == 1:
+            return which, None
+        side = self.compactor.side
+        return which, (self._range(side, rng), self._range(side, rng))
 
     def _range(self, side: int, rng: np.random.Generator) -> slice:
         length = int(rng.integers(math.ceil(self.crop * side), side + 1))
@@ -85,4 +101,5 @@ class RandomViews:
 
 
 def _float32(array: np.ndarray) -> Tensor:
-    return torch.from_numpy(np.asarray(array, dtype=np.float32))
+    native = array.astype(array.dtype.newbyteorder("="), copy=False)
+    return torch.from_numpy(native).float()  # NumPy converts float16 far more slowly

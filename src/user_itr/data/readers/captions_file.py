@@ -48,9 +48,16 @@ def splits(root: Path) -> list[str]:
     """The splits that the rows name; "train" alone where they name none.
 
     Raises:
-        DataError: if the file cannot be read or is malformed as a whole.
+        DataError: if the file cannot be read, or has no row that can be used.
     """
-    return sort_splits({record.split for record in parse(_file(root), [])})
+    file, problems = _file(root), list[Problem]()
+    records = parse(file, problems)
+    if not records and problems:
+        others = f" ({len(problems) - 1:,} more problems)" if len(problems) > 1 else ""
+        raise DataError(f"{problems[0]}{others}")
+    if not records:
+        raise DataError(f"{file}: holds no captions; write one a row.")
+    return sort_splits({record.split for record in records})
 
 
 def read(root: Path, split: str, images: Path | None, problems: list[Problem]) -> CaptionedImages:

@@ -18,8 +18,8 @@ from user_itr.errors import DataError
 
 LAYOUT = "Flickr8k.token.txt and Flickr_8k.trainImages.txt beside Images/"
 
-_TOKEN_FILE = "Flickr8k.token.txt"
-_TOKEN_LINE = re.compile(r"([^\t]+)#([0-9]+)[ ]*\t(.*)", re.DOTALL)
+_TOKEN_FILE = "Flickr8k.token.txt"  # nosec B105 # of words
+_TOKEN_LINE = re.compile(r"([^\t]+)#([0-9]{1,9})[ ]*\t(.*)", re.DOTALL)
 _SPLIT_FILE = re.compile(r"Flickr_8k\.(.+)Images\.txt")
 _IMAGE_FOLDERS = ("Images", "Flicker8k_Dataset", "Flickr8k_Dataset", "images")
 

@@ -16,6 +16,7 @@ from user_itr.data.problems import Problem
 from user_itr.data.readers.set_builder import Rejected, clean_caption, match_split, sort_splits
 from user_itr.data.readers.text import read_lines
 from user_itr.errors import DataError
+from user_itr.files import map_array
 
 LAYOUT = "*_ims.npy, *_caps.txt and *_ids.txt (SCAN precomputed features)"
 
@@ -63,7 +64,7 @@ def read(root: Path, split: str, images: Path | None, problems: list[Problem]) -
     feature_file, caption_file = root / f"{split}_ims.npy", root / f"{split}_caps.txt"
     features = open_features(feature_file)
     lines = read_lines(caption_file, problems)
-    if len(features) == 0 or len(lines) % len(features):
+    if not lines or len(lines) % len(features):
         raise DataError(
             f"{feature_file}: {len(features):,} rows do not fit the {len(lines):,} captions of "
             f"{caption_file.name}; it takes a row a caption, or a row for every k captions."
@@ -120,10 +121,10 @@ def open_features(file: Path) -> np.ndarray:
         DataError: if the file is missing, cut short, no `.npy`, or of another shape or dtype.
     """
     try:
-        features = np.load(file, mmap_mode="r", allow_pickle=False)
+        features = map_array(file)
     except FileNotFoundError:
         raise DataError(f"{file}: no such file; put the features there.") from None
-    except (OSError, ValueError, EOFError) as error:
+    except (OSError, ValueError) as error:
         raise DataError(f"{file}: no array to map ({error}); fetch the file again.") from None
     if not isinstance(features, np.ndarray):
         raise DataError(f"{file}: an archive of arrays; save one array by numpy.save.")

@@ -6,7 +6,8 @@ import base64
 import io
 from pathlib import Path
 
-from PIL import Image, ImageOps
+from user_itr.data.images import load_image
+from user_itr.errors import DataError
 
 SIDE = 176
 """Longer side in pixels: sharp at the 120 of the page on most screens, about 6 kB each."""
@@ -15,12 +16,10 @@ SIDE = 176
 def thumbnail(path: Path) -> str | None:
     """A JPEG data URI of an image file, upright; None where it cannot be read."""
     try:
-        with Image.open(path) as image:
-            image.draft("RGB", (2 * SIDE, 2 * SIDE))
-            small = ImageOps.exif_transpose(image).convert("RGB")
-            small.thumbnail((SIDE, SIDE))
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        small = load_image(path, draft=2 * SIDE)
+    except DataError:
         return None
+    small.thumbnail((SIDE, SIDE))
     content = io.BytesIO()
     small.save(content, "JPEG", quality=72, optimize=True)
     return "data:image/jpeg;base64," + base64.b64encode(content.getvalue()).decode("ascii")

@@ -21,7 +21,8 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -182,7 +183,7 @@ def _read_pairs(
     """The rows of both items of the pairs that are right; pairs of other items are passed over."""
     text = read_text(file)
     reader = csv.reader(io.StringIO(text, newline=""))
-    header = next(reader, [])
+    header = next(_lines(reader, file), [])
     wanted = (*task.columns, _SCORE)
     missing = [name for name in wanted if name not in header]
     if missing:
@@ -193,7 +194,7 @@ def _read_pairs(
     places = [header.index(name) for name in wanted]
     parsers = [_PARSERS[name.rstrip("12")] for name in wanted]
     known, first, second = 0, [], []
-    for line in reader:
+    for line in _lines(reader, file):
         if not line:
             continue
         where = f"{file}: line {reader.line_num}"
@@ -227,16 +228,27 @@ def _read_pairs(
     return np.array(first, np.int64), np.array(second, np.int64)
 
 
+def _lines(reader: Any, file: Path) -> Iterator[list[str]]:
+    try:
+        yield from reader
+    except csv.Error as error:
+        raise DataError(
+            f"{file}: line {reader.line_num}: {error}; the file is damaged, get it again."
+        ) from None
+
+
 def _image_id(text: str) -> int | None:
     """391895 of "COCO_val2014_000000391895.jpg"."""
-    number = text.removesuffix(".jpg").rpartition("_")[2]
-    return int(number) if number.isascii() and number.isdecimal() else None
+    return _number(text.removesuffix(".jpg").rpartition("_")[2])
 
 
 def _caption_id(text: str) -> int | None:
     """770337 of "COCO_val2014:sentid:770337"."""
-    number = text.rpartition(":")[2]
-    return int(number) if number.isascii() and number.isdecimal() else None
+    return _number(text.rpartition(":")[2])
+
+
+def _number(text: str) -> int | None:
+    return int(text) if re.fullmatch("[0-9]{1,18}", text) else None
 
 
 def _rating(text: str) -> float | None:

@@ -86,7 +86,8 @@ def read_object_labels(file: Path, coco_ids: Sequence[int]) -> np.ndarray:
     for number, entry in enumerate(entries):
         found = entry if isinstance(entry, dict) else {}
         image, category = found.get("image_id"), found.get("category_id")
-        if not isinstance(image, int) or not isinstance(category, int):
+        fits = isinstance(category, int) and -(2**63) <= category < 2**63
+        if not isinstance(image, int) or not isinstance(category, int) or not fits:
             raise DataError(
                 f"{file}: annotations[{number}]: image_id {image!r} and category_id {category!r} "
                 "are no whole numbers; give an MSCOCO instances_*.json."

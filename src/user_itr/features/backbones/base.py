@@ -36,6 +36,9 @@ class Backbone(nn.Module, ABC):
         weights_hash: SHA-256 of the weights, 64 hex digits.
         draft: JPEG files may be decoded at 1/2, 1/4 or 1/8 as long as both sides keep this many
             pixels; None decodes in full.
+        runtime: the package that computes `forward`. It is no part of `identity`: another runtime
+            gives the same features up to their last bits.
+        faster_by_onnx: whether ONNX Runtime was measured to be clearly faster on a CPU.
     """
 
     name: str
@@ -44,6 +47,8 @@ class Backbone(nn.Module, ABC):
     preprocessing: dict[str, JsonValue]
     weights_hash: str
     draft: int | None = None
+    runtime: str = "torch"
+    faster_by_onnx: bool = False
 
     @property
     def worker_preprocess(self) -> Preprocess | None:

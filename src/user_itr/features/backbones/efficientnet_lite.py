@@ -9,7 +9,6 @@ ICML 2019) without squeeze-and-excitation and with ReLU6.
 from __future__ import annotations
 
 import importlib
-import pickle
 from pathlib import Path
 
 import numpy as np
@@ -33,8 +32,8 @@ class EfficientNetLite(Backbone):
     """Grid features of EfficientNet-Lite 0, 1 or 2: K = 49, 64 or 81 regions of d = 1280.
 
     The whole image is squashed to the square input with bicubic interpolation, so that nothing of
-    a photo is cropped away; pixels are normalised as (x - 127) / 128, as in training. BatchNorm is
-    folded into the convolutions: the same features to 1e-4, a fifth faster.
+    a photo is cropped away; pixels are normalised as (x - 127) / 128, as in training. BatchNorm and
+    padding are folded into the convolutions: the same features to 1e-4, about twice as fast.
 
     Args:
         name: a key of `INPUT_SIZES`.
@@ -43,6 +42,8 @@ class EfficientNetLite(Backbone):
         MissingExtraError: if the package that holds the weights is not installed.
         FeatureError: if its file cannot be read or does not fit the network.
     """
+
+    faster_by_onnx = True
 
     def __init__(self, name: str = "efficientnet-lite0") -> None:
         super().__init__()
@@ -68,6 +69,7 @@ class EfficientNetLite(Backbone):
         _load_weights(self.network, weights)
         self.network._fc = nn.Identity()
         fold_batchnorm(self.network.eval())
+        fold_padding(self.network)
         self._freeze()
 
     def preprocess(self, image: Image.Image) -> np.ndarray:
@@ -117,11 +119,27 @@ def fold_batchnorm(network: nn.Module) -> None:
         setattr(module, norm, nn.Identity())
 
 
+def fold_padding(network: nn.Module) -> None:
+    """Let convolutions pad by themselves and ReLU6 work in place: no bit changes, no copies.
+
+    Padding that is not the same on all four sides stays a step of its own.
+    """
+    for module in network.modules():
+        if isinstance(module, nn.ReLU6):
+            module.inplace = True
+        padding = getattr(module, "static_padding", None)
+        if not isinstance(module, nn.Conv2d) or not isinstance(padding, nn.ZeroPad2d):
+            continue
+        if len(set(padding.padding)) == 1:
+            module.padding = padding.padding[:2]
+            module.static_padding = nn.Identity()
+
+
 def _load_weights(network: nn.Module, path: Path) -> None:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
         missing, unexpected = network.load_state_dict(state, strict=False)
-    except (OSError, RuntimeError, EOFError, AttributeError, pickle.UnpicklingError) as error:
+    except Exception as error:  # a damaged file can raise anything
         reason = str(error).strip().splitlines()[0] if str(error) else type(error).__name__
         raise FeatureError(
             f"{path}: not readable as weights ({reason}); reinstall the package."

@@ -50,6 +50,7 @@ class PooledGuide(Backbone):
         self.width = self.backbone.width
         self.weights_hash = self.backbone.weights_hash
         self.draft = self.backbone.draft
+        self.faster_by_onnx = self.backbone.faster_by_onnx
         self.preprocessing = pooled_preprocessing(
             self.backbone.preprocessing, self.backbone.regions
         )

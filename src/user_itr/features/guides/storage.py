@@ -22,6 +22,7 @@ from user_itr.features.guides.registry import (
     guide_folder,
     pooled_backbone,
 )
+from user_itr.features.runtime import Runtime, with_runtime
 from user_itr.features.store import MANIFEST_FILE, FeatureManifest, FeatureStore, read_manifest
 from user_itr.features.writer import StoreWriter, drop_leftovers
 
@@ -73,6 +74,7 @@ def extract_guide(
     batch_size: int = 32,
     workers: int = 2,
     overwrite: bool = False,
+    runtime: Runtime = "torch",
     progress: Callable[[int, int], None] | None = None,
 ) -> ExtractionReport:
     """Extract the guide's embeddings of a store's images into `guide_folder(store.path, guide)`.
@@ -88,6 +90,7 @@ def extract_guide(
         batch_size: images a batch.
         workers: threads that decode and scale images.
         overwrite: replace what another request made.
+        runtime: what computes the guide; see `with_runtime`.
         progress: called with (images done, images asked for).
 
     Raises:
@@ -104,7 +107,7 @@ def extract_guide(
         )
     return extract_features(
         [(image_id, images[image_id]) for image_id in store.manifest.image_ids],
-        create_guide(guide),
+        with_runtime(create_guide(guide), runtime),
         guide_folder(store.path, guide),
         batch_size=batch_size,
         workers=workers,

@@ -1,0 +1,311 @@
+"""Latency and recall of a search by one query, ours beside FAISS, usearch and hnswlib.
+
+    python benchmarks/search.py --sizes 10000 100000 --data flickr8k --cache /tmp/search
+    python benchmarks/search.py --sizes 1000000 --data flickr8k --cache /tmp/search --build-only
+
+needs `pip install 'user-itr[benchmarks]'`. `search_vectors.py` says what vectors and queries are.
+What was built stays in --cache, so a run can be cut and taken up. Others are tuned on queries
+of their own: each takes the smallest effort (ef) that finds 95 % of the true ten nearest. Ours is
+as installed: `ImageIndex.search`, from a query vector to ten `Hit`s, with all that entails;
+"graph alone" is its engine without table and photos, tuned like the others, giving row numbers as
+they do. All answer the same queries, one at a time, by turns in rounds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from search_engines import ENGINES, Built
+from search_vectors import WIDTH, Source
+from user_itr.search.index import ImageIndex
+from user_itr.search.manifest import Manifest
+from user_itr.search.neighbours import scan
+from user_itr.search.neighbours.snapshot import Snapshot, open_snapshot
+from user_itr.search.neighbours.view import LEAST_CANDIDATES
+from user_itr.search.photos import photo_id
+
+K = 10
+RECALL = 0.95
+EFFORTS = (10, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024)
+STEP = 50_000
+ROUND_SECONDS = 5.0
+"""Longest turn of one engine in a round; slow ones answer fewer queries."""
+
+Search = Callable[[np.ndarray], np.ndarray]
+
+
+def index_of(vectors: np.ndarray, folder: Path) -> tuple[ImageIndex, Built | None]:
+    """An index of made photos; `/p/12.jpg` is row 12."""
+    manifest = Manifest("0" * 64, "made vectors", WIDTH, "none")
+    index = ImageIndex(folder, manifest, create=True)
+    table = index._table
+    for start in range(len(table), len(vectors), STEP):
+        part = np.array(vectors[start : start + STEP])
+        names = [f"/p/{row}.jpg" for row in range(start, start + len(part))]
+        ids, ones = [photo_id(name) for name in names], [1] * len(part)
+        taken = pa.nulls(len(part), pa.timestamp("s"))
+        columns = {"size": ones, "mtime_ns": ones, "width": ones, "height": ones, "taken": taken}
+        roots = ["/p"] * len(part)
+        table.add(table.rows(part, id=ids, path=names, hash=ids, root=roots, **columns))
+    clock, cores = time.perf_counter(), time.process_time()
+    before = open_snapshot(table.neighbours.folder, WIDTH)
+    table.compact()
+    if before is not None:
+        return index, None
+    return index, Built(time.perf_counter() - clock, time.process_time() - cores)
+
+
+def truth(vectors: np.ndarray, queries: np.ndarray, file: Path) -> np.ndarray:
+    """(Q, K) rows of the K highest float32 dot products."""
+    if not file.is_file():
+        scores = np.empty((len(queries), 0), np.float32)
+        rows = np.empty((len(queries), 0), np.int64)
+        for start in range(0, len(vectors), STEP):
+            more = queries @ np.array(vectors[start : start + STEP]).T
+            scores = np.concatenate([scores, more], axis=1)
+            numbers = np.arange(start, start + more.shape[1])
+            rows = np.concatenate([rows, np.broadcast_to(numbers, more.shape)], axis=1)
+            best = np.argsort(-scores, axis=1)[:, :K]
+            scores, rows = (np.take_along_axis(x, best, axis=1) for x in (scores, rows))
+        np.save(file, rows)
+    return np.asarray(np.load(file))
+
+
+def recall(search: Search, queries: np.ndarray, rows: np.ndarray) -> float:
+    found = [
+        len(set(search(q).tolist()) & set(r.tolist())) for q, r in zip(queries, rows, strict=True)
+    ]
+    return float(np.mean(found)) / K
+
+
+def tuned(
+    make: Callable[[int], Search], queries: np.ndarray, rows: np.ndarray
+) -> tuple[int, Search]:
+    """The smallest effort that reaches `RECALL`, or the largest."""
+    for effort in EFFORTS:
+        if recall(make(effort), queries, rows) >= RECALL:
+            break
+    return effort, make(effort)
+
+
+def alone(snapshot: Snapshot, effort: int) -> Search:
+    """Our graph and the exact scores of what it gives, without the rest."""
+    graph, slots = snapshot.graph, snapshot.slots
+    assert graph is not None
+    assert slots is not None
+
+    def search(query: np.ndarray) -> np.ndarray:
+        rows = slots[graph.near(query, min(effort, LEAST_CANDIDATES), effort)]
+        return scan.best(rows, snapshot.vectors.scores(rows, query), K)[0][:K]
+
+    return search
+
+
+COLD = """
+import sys, time
+from pathlib import Path
+import numpy as np
+from user_itr.search.index import ImageIndex
+from user_itr.search.manifest import Manifest
+query = np.load(sys.argv[2])
+start = time.perf_counter()
+index = ImageIndex(Path(sys.argv[1]), Manifest("0" * 64, "", len(query), "none"), create=False)
+if sys.argv[3] == "ours":
+    index.search(query)
+else:
+    index._table._scanned(query, 10, None)
+print(time.perf_counter() - start)
+"""
+"""A process that opens an index and answers one query; what it loads for that counts."""
+
+
+def cold(folder: Path, query: np.ndarray, rounds: int) -> None:
+    """Time the first answer of a fresh process, ours and LanceDB's scan by turns."""
+    np.save(folder / "query.npy", query)
+    times: dict[str, list[float]] = {"ours": [], "LanceDB's scan": []}
+    for _ in range(rounds):
+        for name, each in times.items():
+            command = [sys.executable, "-c", COLD, folder, folder / "query.npy", name]
+            done = subprocess.run(command, check=True, capture_output=True, text=True)
+            each.append(1e3 * float(done.stdout))
+    for name, each in times.items():
+        typical, best = np.median(each), min(each)
+        print(f"first answer of a process: {name} {typical:.0f} ms, best {best:.0f} ms")
+
+
+def memory_mb() -> tuple[float, float]:
+    """Resident memory of this process: its own, and pages of files (Linux)."""
+    status = Path("/proc/self/status").read_text()
+    own, files = (int(status.split(key)[1].split()[0]) / 1e3 for key in ("RssAnon:", "RssFile:"))
+    return own, files
+
+
+def disk_mb(path: Path) -> float:
+    files = path.rglob("*") if path.is_dir() else [path]
+    return sum(file.stat().st_size for file in files if file.is_file()) / 1e6
+
+
+def read_gb_s(array: np.ndarray) -> float:
+    """How fast one core reads memory of that array's size: the best of five sums of it."""
+    words = np.ascontiguousarray(array).view(np.uint64).ravel()
+    seconds = []
+    for _ in range(5):
+        start = time.perf_counter()
+        np.bitwise_or.reduce(words)
+        seconds.append(time.perf_counter() - start)
+    return float(words.nbytes / min(seconds) / 1e9)
+
+
+class Bench:
+    """One size: what is measured, and how it does."""
+
+    def __init__(self, size: int, source: Source, options: argparse.Namespace) -> None:
+        self.size, self.options = size, options
+        self.vectors = source.made(size, options.cache)
+        self.searches: dict[str, tuple[str, Search]] = {}
+        dice = np.random.default_rng(1)
+        picked = source.queries[dice.permutation(len(source.queries))]
+        queries = picked[: options.queries + options.tuning]
+        rows = truth(self.vectors, queries, options.cache / f"truth-{size}-{len(queries)}.npy")
+        self.tuning = queries[: options.tuning], rows[: options.tuning]
+        self.measured = queries[options.tuning :], rows[options.tuning :]
+
+    def add_ours(self) -> None:
+        folder = self.options.cache / f"index-{self.size}"
+        own, files = memory_mb()
+        index, built = index_of(self.vectors, folder)
+        snapshot = open_snapshot(index._table.neighbours.folder, WIDTH)
+        assert snapshot is not None
+        self.half = snapshot.vectors.half
+
+        def rows_of(hits: list) -> np.ndarray:
+            return np.array([int(hit.path.stem) for hit in hits])
+
+        def lance(query: np.ndarray) -> np.ndarray:
+            found = index._table._scanned(query, K, None)["path"].to_pylist()
+            return np.array([int(Path(path).stem) for path in found])
+
+        if snapshot.graph is not None:
+            effort = str(snapshot.graph.effort)
+            self.searches["ours"] = effort, lambda query: rows_of(index.search(query, K))
+            best, search = tuned(lambda effort: alone(snapshot, effort), *self.tuning)
+            self.searches["ours, graph alone"] = str(best), search
+        self.searches["ours, exact"] = "", lambda query: rows_of(index.search(query, K, exact=True))
+        self.searches["LanceDB's scan"] = "", lance
+        for query in self.tuning[0]:
+            index.search(query, K)
+        self.report("ours", built, own, files, disk_mb(index._table.neighbours.folder))
+        print(
+            f"  of which the graph: {disk_mb(snapshot.folder / 'graph.usearch'):,.0f} MB"
+            if snapshot.graph is not None
+            else "  no graph at this size"
+        )
+
+    def add(self, key: str) -> None:
+        engine = ENGINES[key](self.options.threads)
+        file = self.options.cache / f"{key}-{self.size}.index"
+        own, files = memory_mb()
+        built = engine.ready(self.vectors, file)
+        effort, search = (
+            tuned(lambda effort: engine.searcher(effort, K), *self.tuning)
+            if engine.tunable
+            else ("", engine.searcher(0, K))
+        )
+        self.searches[engine.name] = str(effort), search
+        self.report(engine.name, built, own, files, disk_mb(file))
+
+    def report(self, name: str, built: Built | None, own: float, files: float, disk: float) -> None:
+        now = memory_mb()
+        cost = (
+            "from the cache"
+            if built is None
+            else (f"built in {built.seconds:.0f} s, {built.core_seconds:.0f} s of all cores")
+        )
+        print(
+            f"{name}: {cost}; memory +{now[0] - own:,.0f} MB, mapped +{now[1] - files:,.0f} MB; "
+            f"disk {disk:,.0f} MB",
+            flush=True,
+        )
+
+    def run(self) -> None:
+        if "LanceDB's scan" in self.searches:
+            folder = self.options.cache / f"index-{self.size}"
+            cold(folder, self.measured[0][0], self.options.rounds + 2)
+        clock = time.process_time if self.options.processor_time else time.perf_counter
+        times: dict[str, list[list[float]]] = {name: [] for name in self.searches}
+        for _ in range(self.options.rounds):
+            for name, (_, search) in self.searches.items():
+                turn, started = [], time.perf_counter()
+                for query in self.measured[0]:
+                    start = clock()
+                    search(query)
+                    turn.append(1e3 * (clock() - start))
+                    if time.perf_counter() - started > ROUND_SECONDS:
+                        break
+                times[name].append(turn[min(3, len(turn) - 1) :])  # the first ones warm up
+        peers = {engine(self.options.threads).name for engine in ENGINES.values()}
+        lines = []
+        for name, (effort, search) in self.searches.items():
+            few = max(len(turn) for turn in times[name])
+            found = recall(search, *(side[:few] for side in self.measured))
+            best = min(float(np.median(turn)) for turn in times[name])
+            p50, p99 = np.percentile(np.concatenate(times[name]), [50, 99])
+            lines.append((name, effort, found, best, p50, p99))
+        fit = [line for line in lines if line[0] in peers and line[2] >= RECALL - 0.005]
+        bar = min(fit, key=lambda line: line[4]) if fit else None
+        print(f"\n{'engine':22} {'ef':>5} recall@10  best p50    p50 ms    p99 ms  / best peer")
+        for name, effort, found, best, p50, p99 in lines:
+            ratio = f"{p50 / bar[4]:8.2f}" if bar else ""
+            print(
+                f"{name:22} {effort:>5} {found:9.3f} {best:9.3f} {p50:9.3f} {p99:9.3f} {ratio}",
+                flush=True,
+            )
+        if "ours, exact" in self.searches:
+            rate = read_gb_s(self.half)
+            print(
+                f"the exact scan reads {self.half.nbytes / 1e6:,.1f} MB; one core reads so much "
+                f"memory at {rate:.1f} GB/s, in {self.half.nbytes / rate / 1e6:.3f} ms\n"
+            )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--sizes", type=int, nargs="+", default=[10_000, 100_000])
+    parser.add_argument("--data", type=Path, help="captioned image set; made-up vectors without")
+    parser.add_argument("--model", default="shipped:flickr8k")
+    parser.add_argument("--photos", type=int, default=4_000, help="embedded, of --data")
+    parser.add_argument("--cache", type=Path, required=True)
+    parser.add_argument("--engines", nargs="*", default=[*ENGINES], choices=[*ENGINES])
+    parser.add_argument("--queries", type=int, default=500)
+    parser.add_argument("--tuning", type=int, default=300, help="queries to tune on")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument(
+        "--processor-time", action="store_true", help="of all threads, on a machine that is busy"
+    )
+    parser.add_argument("--build-only", action="store_true")
+    options = parser.parse_args()
+    options.cache.mkdir(parents=True, exist_ok=True)
+    source = Source(options.data, options.model, options.photos, options.cache)
+    measured = "processor time of all threads" if options.processor_time else "time on the clock"
+    print(f"{source.words}; queries: captions; {options.threads} threads; {measured}")
+    for size in options.sizes:
+        print(f"\n{size:,} vectors of {WIDTH} numbers")
+        bench = Bench(size, source, options)
+        bench.add_ours()
+        for key in options.engines:
+            bench.add(key)
+        if not options.build_only:
+            bench.run()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,64 @@
+"""What computes a backbone: PyTorch, or ONNX Runtime where it is faster."""
+
+from __future__ import annotations
+
+import logging
+from importlib.util import find_spec
+from typing import Literal, get_args
+
+from user_itr.errors import ConfigError, FeatureError, MissingExtraError
+from user_itr.features.backbones.base import Backbone
+
+Runtime = Literal["auto", "torch", "onnxruntime"]
+"""auto takes ONNX Runtime on a CPU where the extra `fast` is installed and the backbone gains."""
+
+PACKAGES = ("onnxruntime", "onnx", "onnxscript")
+"""What the extra `fast` installs: one runs a network, two write it down."""
+
+logger = logging.getLogger(__name__)
+
+
+def as_runtime(name: str, where: str) -> Runtime:
+    """The runtime of this name.
+
+    Raises:
+        ConfigError: if there is none; the message begins with `where` the name came from.
+    """
+    for runtime in get_args(Runtime):
+        if name == runtime:
+            return runtime  # type: ignore[no-any-return]
+    raise ConfigError(f"{where} {name!r}: use {', '.join(get_args(Runtime))}.")
+
+
+def with_runtime(backbone: Backbone, runtime: Runtime) -> Backbone:
+    """The backbone computed by a runtime, on the device where its weights are.
+
+    Both compute in float32 and agree to a cosine above 0.9999; the last bits differ.
+
+    Raises:
+        ConfigError: if ONNX Runtime is asked for and the weights are not on the CPU.
+        FeatureError: if ONNX Runtime is asked for and cannot take this network.
+        MissingExtraError: if ONNX Runtime is asked for and not installed.
+    """
+    if runtime == "torch":
+        return backbone
+    from user_itr.features.backbones.onnx_backbone import OnnxBackbone
+
+    absent = [name for name in PACKAGES if find_spec(name) is None]
+    device = next(backbone.parameters()).device
+    if runtime == "auto":
+        if absent or device.type != "cpu" or not backbone.faster_by_onnx:
+            return backbone
+        try:
+            return OnnxBackbone(backbone)
+        except FeatureError as error:
+            logger.warning("%s It is computed by PyTorch instead.", error)
+            return backbone
+    if absent:
+        raise MissingExtraError(
+            f"runtime onnxruntime needs more packages ({', '.join(absent)}); run "
+            "`pip install 'user-itr[fast]'`."
+        )
+    if device.type != "cpu":
+        raise ConfigError(f"runtime onnxruntime computes on the CPU, not on {device}; use torch.")
+    return OnnxBackbone(backbone)

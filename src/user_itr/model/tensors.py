@@ -1,0 +1,26 @@
+"""Reading safetensors files that anybody may have written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from safetensors.torch import load_file
+from torch import Tensor
+
+
+def read_tensors(file: Path) -> dict[str, Tensor]:
+    """The tensors of a safetensors file, by name.
+
+    The format holds a JSON header and raw numbers. Its library checks that the header is of a sane
+    length, that the tensors lie end to end and fill the file, and that shapes fit lengths.
+
+    Raises:
+        OSError: if the file cannot be read.
+        ValueError: and nothing else: if it is no such file, or has types that PyTorch lacks.
+    """
+    try:
+        return load_file(file)
+    except OSError:
+        raise
+    except Exception as error:  # SafetensorError, and KeyError and others of types it cannot make
+        raise ValueError(f"is no safetensors file: {error}") from None

@@ -1,0 +1,72 @@
+"""What an index tells of photos."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """One search result.
+
+    Attributes:
+        rank: 1 is the best.
+        id: of the photo in the index, 16 hex digits.
+        path: the photo.
+        score: cosine of query and photo, in [-1, 1].
+        width: pixels of the upright photo.
+        height: pixels of the upright photo.
+    """
+
+    rank: int
+    id: str
+    path: Path
+    score: float
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, slots=True)
+class PhotoFacts:
+    """What the index knows of a photo.
+
+    Attributes:
+        id: 16 hex digits, from the path.
+        path: the file.
+        bytes: of the file.
+        modified: when the file was last changed, local time.
+        taken: when the photo was taken, by the camera's clock; None where the file does not say.
+        width: pixels of the upright photo.
+        height: pixels of the upright photo.
+        root: the folder that was indexed.
+    """
+
+    id: str
+    path: Path
+    bytes: int
+    modified: datetime
+    taken: datetime | None
+    width: int
+    height: int
+    root: Path
+
+
+FACTS = ("id", "path", "size", "mtime_ns", "taken", "width", "height", "root")
+"""Columns of the table that hold them."""
+
+
+def facts_of(row: dict[str, Any]) -> PhotoFacts:
+    """The facts in a row's `FACTS`."""
+    return PhotoFacts(
+        row["id"],
+        Path(row["path"]),
+        row["size"],
+        datetime.fromtimestamp(row["mtime_ns"] / 1e9),
+        row["taken"],
+        row["width"],
+        row["height"],
+        Path(row["root"]),
+    )

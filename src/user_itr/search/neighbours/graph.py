@@ -1,0 +1,104 @@
+"""Approximate nearest rows by a graph of neighbours: HNSW (arXiv 1603.09320), by usearch.
+
+usearch holds one byte a number, and its file can be memory-mapped: a process that opens it reads
+what it visits, and many processes share the pages. Its own distances only choose candidates.
+"""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+CONNECTIVITY = 16
+"""Neighbours a row, 32 in the lowest layer (M in the paper)."""
+
+EXPANSION_ADD = 128
+"""Candidates while a row is added (efConstruction)."""
+
+EFFORT = 128
+"""Candidates kept while searching 10,000 rows (ef); docs/performance-search.md has the recall."""
+
+EFFORT_GROWTH = 0.25
+"""Power of the number of rows that the candidates grow with: a guess that keeps the recall."""
+
+ADD_ROWS = 16_384
+
+
+class Graph:
+    """Rows by numbers that are given when they are added: 0, 1, 2, ...
+
+    Args:
+        index: usearch's.
+    """
+
+    def __init__(self, index: Any) -> None:
+        self._index = index  # Any: usearch's annotations say that its settings are read-only
+        self._one_search = threading.Lock()  # how far to look is set on the index
+
+    @classmethod
+    def empty(cls, dim: int) -> Graph:
+        """A graph for (D,) unit vectors."""
+        from usearch.index import Index
+
+        return cls(
+            Index(
+                ndim=dim,
+                metric="cos",
+                dtype="i8",
+                connectivity=CONNECTIVITY,
+                expansion_add=EXPANSION_ADD,
+            )
+        )
+
+    @classmethod
+    def opened(cls, file: Path, dim: int, *, change: bool = False) -> Graph:
+        """The graph in a file: memory-mapped, or read, to `change` it.
+
+        Raises:
+            ValueError: if the file holds no such graph.
+        """
+        from usearch.index import Index
+
+        try:
+            index: Any = Index.restore(file, view=not change)
+        except RuntimeError as error:
+            raise ValueError(str(error)) from None
+        if index is None or index.ndim != dim:
+            raise ValueError(f"no graph of {dim} dimensions")
+        index.expansion_add = EXPANSION_ADD
+        return cls(index)
+
+    def __len__(self) -> int:
+        return len(self._index)
+
+    def add(self, vectors: np.ndarray) -> None:
+        """Add (N, D) float32 unit vectors, on all cores."""
+        for start in range(0, len(vectors), ADD_ROWS):
+            part = np.ascontiguousarray(vectors[start : start + ADD_ROWS])
+            first = len(self)
+            self._index.add(np.arange(first, first + len(part)), part)
+
+    def save(self, file: Path) -> None:
+        """Write the graph."""
+        self._index.save(file)
+
+    @property
+    def effort(self) -> int:
+        """Candidates that a search keeps, by default."""
+        return max(EFFORT, int(EFFORT * (len(self) / 10_000) ** EFFORT_GROWTH))
+
+    def near(self, query: np.ndarray, count: int, effort: int | None = None) -> np.ndarray:
+        """About the `count` nearest rows to a (D,) float32 query, the nearest first.
+
+        Args:
+            query: unit vector.
+            count: rows.
+            effort: candidates kept while searching (ef): the more, the surer, the slower.
+        """
+        effort = max(count, self.effort if effort is None else effort)
+        with self._one_search:
+            self._index.expansion_search = effort
+            return np.asarray(self._index.search(query, count, threads=1).keys, dtype=np.int64)

@@ -1,0 +1,36 @@
+"""Counts the rows of a shared table again and again: python shared_reader.py URI DIM LAST.
+
+Says "ready" once it has counted, and ends with a line of JSON, all counts in turn, when there are
+LAST rows.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+
+import numpy as np
+
+from user_itr.search.table import PhotoTable
+
+
+def counts_until(
+    table: PhotoTable, dim: int, last: int, ready: Callable[[], object]
+) -> list[list[int]]:
+    """Rows that a search finds, and distinct paths that a scan lists, until both are `last`."""
+    query = np.eye(dim, dtype=np.float32)[0]
+    seen: list[list[int]] = []
+    while not seen or seen[-1] != [last, last]:
+        found = table.nearest(query, 10 * last)
+        listed = table.columns("path")["path"].to_pylist()
+        seen.append([len(set(found["path"].to_pylist())), len(set(listed))])
+        if len(seen) == 1:
+            ready()
+    return seen
+
+
+if __name__ == "__main__":
+    uri, dim, last = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+    table = PhotoTable(uri, "photos-1", dim, create=False)
+    print(json.dumps(counts_until(table, dim, last, lambda: print("ready", flush=True))))
