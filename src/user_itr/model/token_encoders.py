@@ -143,7 +143,7 @@ class TransformerTokens(TokenEncoder):
         """Plain products and a softmax where a gradient is wanted on the CPU.
 
         Captions are short, and there the backward pass of PyTorch's fused attention takes several
-        times as long (docs/performance-training.md).
+        times as long (docs/performance.md).
         """
         config: Any = self.base.config
         usual = config._attn_implementation

@@ -19,7 +19,7 @@ EXPANSION_ADD = 128
 """Candidates while a row is added (efConstruction)."""
 
 EFFORT = 128
-"""Candidates kept while searching 10,000 rows (ef); docs/performance-search.md has the recall."""
+"""Candidates kept while searching 10,000 rows (ef); docs/performance.md has the recall."""
 
 EFFORT_GROWTH = 0.25
 """Power of the number of rows that the candidates grow with: a guess that keeps the recall."""

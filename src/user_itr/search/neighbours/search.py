@@ -19,7 +19,7 @@ from user_itr.search.neighbours.snapshot import (
 from user_itr.search.neighbours.view import View
 
 APPROXIMATE_FROM = 10_000
-"""Rows from which on a graph answers; docs/performance-search.md has the measurement."""
+"""Rows from which on a graph answers; docs/performance.md has the measurement."""
 
 STALE_SHARE = 0.01
 """Share of changed rows up to which the derived files stay as they are."""
