@@ -60,12 +60,15 @@ def growth() -> Iterator[Growth]:
 
 def test_training(tmp_path: Path, growth: Growth) -> None:
     def look(step: int) -> None:
-        if step == 40:
+        looked.append(step)
+        if step == 20:
             growth.begin()
-        elif step == 80:
+        else:
             growth.check()
 
-    train(tmp_path, steps=108, every=40, call=look)
+    looked: list[int] = []
+    train(tmp_path, steps=54, every=20, call=look)
+    assert looked == [20, 40]
 
 
 def test_indexing_and_searching(tmp_path: Path, growth: Growth) -> None:

@@ -65,14 +65,14 @@ def main() -> None:
             "train": train,
             "serve": lambda where: ["serve", "--index", str(root / "served"), "--port", "0"],
         }
-        run([*commands["index"](root / "served")])
+        run(commands["index"](root / "served"))
         for name, words in commands.items():
             where = root / name
             begun = time.monotonic()
             if name == "serve":
                 seconds = 15.0
             else:
-                assert run(words(where)) == 0
+                run(words(where))
                 seconds = time.monotonic() - begun
             codes: Counter[int] = Counter()
             for number in range(options.times):
@@ -84,7 +84,7 @@ def main() -> None:
                 assert not leftovers(root), leftovers(root)
                 codes[code] += 1
                 if name != "serve":
-                    assert run(words(where)) == 0
+                    run(words(where))
             print(f"{name:9} {seconds:5.1f} s undisturbed; exit codes {dict(codes)}", flush=True)
 
 
@@ -92,8 +92,10 @@ def command(words: list[str]) -> list[str]:
     return [sys.executable, "-W", "ignore", "-c", "from user_itr.cli import main; main()", *words]
 
 
-def run(words: list[str]) -> int:
-    return subprocess.run(command(words), capture_output=True, check=False).returncode
+def run(words: list[str]) -> None:
+    """Run a command to its end."""
+    ended = subprocess.run(command(words), capture_output=True, check=False, text=True)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
 
 
 def interrupt(words: list[str], seconds: float) -> tuple[int, str]:
