@@ -83,7 +83,8 @@ class SentenceStore:
         embeddings = pa.FixedSizeListArray.from_arrays(pa.array(flat), self.manifest.dim)
         rows = pa.table({"text": pa.array(unique, pa.string()), "embedding": embeddings})
         with write_lock(self.location), store_errors(self.location, "written"):
-            mode = "create" if self._open() is None else "overwrite"
+            there = f"{self.manifest.sentences}.lance" in self.location.entries()
+            mode = "overwrite" if there else "create"  # also over what a killed writer left
             connect(self.location).create_table(self.manifest.sentences, rows, mode=mode)
         return len(unique)
 
