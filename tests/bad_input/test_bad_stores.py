@@ -188,13 +188,30 @@ INDEXES: list[tuple[str, Spoil, str]] = [
 @pytest.mark.parametrize("spoil", [zeroed, cut])
 def test_damaged_rows(sound_index: Path, tmp_path: Path, spoil: Callable[[str], Spoil]) -> None:
     shutil.copytree(sound_index, tmp_path / "index")
-    spoil("data")(tmp_path / "index")
     encoder = ColourEncoder()
 
     def find() -> object:
         return search_text(ImageIndex.open(tmp_path / "index"), encoder, "red")
 
+    sound = [hit.id for hit in find()]
+    spoil("data")(tmp_path / "index")
+    assert [hit.id for hit in find()] == sound  # files derived from the table have it all
+    shutil.rmtree(tmp_path / "index" / "photos-1.neighbours")
     refused(IndexStoreError, "the index cannot be", find)
+
+
+@pytest.mark.parametrize("damage", [b"", b"[" * 9_000, b'{"format_version": 1}', b"\0" * 300])
+def test_damaged_derived_files(sound_index: Path, tmp_path: Path, damage: bytes) -> None:
+    shutil.copytree(sound_index, tmp_path / "index")
+    encoder = ColourEncoder()
+    sound = search_text(ImageIndex.open(tmp_path / "index"), encoder, "red")
+    for file in sorted((tmp_path / "index" / "photos-1.neighbours").rglob("*")):
+        if file.is_file():
+            whole = file.read_bytes()
+            file.write_bytes(damage)
+            found = search_text(ImageIndex.open(tmp_path / "index"), encoder, "red")
+            assert [hit.id for hit in found] == [hit.id for hit in sound], file
+            file.write_bytes(whole)
 
 
 def index_cases() -> list[Case]:

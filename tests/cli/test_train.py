@@ -46,7 +46,7 @@ def test_train_evaluate_resume(command: Command, workplace: Path) -> None:
     best = load(run).model.metrics["rsum"]
     assert f"best dev rsum {best:.1f} in runs/one/checkpoints/epoch-00" in done.out
     names = {path.name for path in run.iterdir()}
-    assert names == {"checkpoints", "config.yaml", "logs", "run.json"}
+    assert names == {"checkpoints", "config.yaml", "logs", "run.json", "run.lock"}
 
     again = command("train", "--resume", run)
     assert again.code == 0

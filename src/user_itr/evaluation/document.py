@@ -208,7 +208,7 @@ def read_document(path: Path) -> StoredEvaluation:
         version = content.get("format") if isinstance(content, dict) else None
         if isinstance(version, int) and version > DOCUMENT_FORMAT:
             raise DataError(
-                f"{path}: field format is {version}, this release reads up to {DOCUMENT_FORMAT}; "
+                f"{path}: field format is {version}, this release reads {DOCUMENT_FORMAT}; "
                 "upgrade user-itr."
             )
         if version != DOCUMENT_FORMAT:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import secrets
-import socket
 import threading
 import time
 from contextlib import suppress
@@ -56,7 +56,7 @@ class Lease:
         self.name = name
         self.seconds = LEASE_SECONDS if seconds is None else seconds
         self._holder = {
-            "host": socket.gethostname(),
+            "host": platform.node(),
             "process": os.getpid(),
             "token": secrets.token_hex(8),
             "acquired": _iso(time.time()),

@@ -73,7 +73,7 @@ class Manifest:
         if name == PENDING:
             remedy = "delete the file and start the rebuild again"
         try:
-            content = parse_json(location.read(name))
+            content = parse_json(location.read(name).decode())
         except (OSError, ValueError) as error:
             raise IndexStoreError(f"{file}: cannot be read ({error}); {remedy}.") from error
         if not isinstance(content, dict):

@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from user_itr.files import replace_file
+from user_itr.files import map_array, parse_json, replace_file
 from user_itr.search.neighbours.graph import Graph
 from user_itr.search.neighbours.rows import PHOTO, ROW_ID, Rows, embeddings_of
 from user_itr.search.neighbours.scan import Vectors
@@ -76,7 +76,7 @@ class Snapshot:
 def open_snapshot(folder: Path, dim: int) -> Snapshot | None:
     """The valid derived files in `folder` for embeddings of width `dim`; None if there are none."""
     try:
-        current = json.loads((folder / CURRENT).read_text(encoding="utf-8"))
+        current = parse_json((folder / CURRENT).read_text(encoding="utf-8"))
         if current["format_version"] != FORMAT_VERSION:
             return None
         files = folder / current["folder"]
@@ -85,7 +85,7 @@ def open_snapshot(folder: Path, dim: int) -> Snapshot | None:
                 return None
         names = current["bytes"].keys()
         row_ids, full, half = (
-            np.load(files / f"{name}.npy", mmap_mode="r") for name in ("row_ids", "full", "half")
+            map_array(files / f"{name}.npy") for name in ("row_ids", "full", "half")
         )
         with pa.memory_map(str(files / "photos.arrow")) as source:
             photos = pa.ipc.open_file(source).read_all()
@@ -95,7 +95,7 @@ def open_snapshot(folder: Path, dim: int) -> Snapshot | None:
         graph = slots = None
         if "graph.usearch" in names:
             graph = Graph.opened(files / "graph.usearch", dim)
-            slots = np.load(files / "slots.npy")
+            slots = np.array(map_array(files / "slots.npy"))
             if len(slots) != len(graph):
                 return None
         return Snapshot(
