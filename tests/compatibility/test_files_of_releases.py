@@ -13,6 +13,7 @@ import pytest
 
 from user_itr import ImageIndex, load
 from user_itr.ablation.measurement import read_embeddings, read_measurement
+from user_itr.bulk.collection import EmbeddingCollection
 from user_itr.errors import UserItrError
 from user_itr.evaluation.document import read_document
 from user_itr.features.store import FeatureStore
@@ -92,6 +93,15 @@ def test_an_index_is_searched_and_brought_up_to_date(files, tmp_path):
     assert len(index) == len(PALETTE) + 1
 
 
+def test_a_collection_of_embeddings_is_the_encoders(files, tmp_path):
+    collection = EmbeddingCollection(files / "collection")
+    collection.verify()
+    [table] = collection.tables()
+    painted = [paint(tmp_path / key, Path(key).stem) for key in table["key"].to_pylist()]
+    expected = ColourEncoder().encode_images(painted)
+    np.testing.assert_allclose(collection.embeddings(), expected, atol=1e-6)
+
+
 def checkpoint(files: Path) -> Path:
     return next((files / "run" / "checkpoints").iterdir())
 
@@ -120,6 +130,11 @@ VERSIONED: dict[str, tuple[str, Callable[[Path], object], str]] = {
     "index/index.json": (
         "format_version",
         lambda files: ImageIndex.open(files / "index"),
+        "upgrade user-itr",
+    ),
+    "collection/manifest.json": (
+        "format_version",
+        lambda files: EmbeddingCollection(files / "collection"),
         "upgrade user-itr",
     ),
     "evaluation.json": (
@@ -158,5 +173,7 @@ def test_a_measurement_of_a_later_release_is_refused(files):
 def test_every_json_file_of_a_release_says_its_format(files):
     known = {str(path) for pattern in VERSIONED for path in files.glob(pattern)}
     others = ("tokenizer.json", "latest_version_hint.json")  # of tokenizers and of Lance
-    written = {str(path) for path in files.rglob("*.json") if path.name not in others}
+    derived = "current.json"  # of a later format it is not used, and made again
+    assert all("format_version" in path.read_text("utf-8") for path in files.rglob(derived))
+    written = {str(path) for path in files.rglob("*.json") if path.name not in (*others, derived)}
     assert written == known

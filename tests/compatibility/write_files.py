@@ -19,6 +19,7 @@ import numpy as np
 
 from user_itr import __version__, load
 from user_itr.ablation.measurement import measure_run
+from user_itr.bulk.encoding import encode_collection
 from user_itr.cli import main
 from user_itr.features.extraction import extract_features
 from user_itr.search.index import ImageIndex
@@ -55,6 +56,7 @@ def write(out: Path) -> None:
     index = ImageIndex.create_or_open(out / "index", encoder, "colours")
     index.update(PHOTOS, encoder)
     SentenceStore(out / "index").replace(["something red", "something blue"], encoder)
+    encode_collection([PHOTOS], out / "collection", ColourEncoder, "colours", workers=1)
     shutil.rmtree(PHOTOS)
 
     model = load(out / "run")
@@ -65,6 +67,6 @@ def write(out: Path) -> None:
     )
 
 
-if __name__ == "__main__":
+if __name__ == "__main__":  # `encode_collection` starts processes
     os.chdir(HERE)
     write(Path(f"files-{__version__}"))

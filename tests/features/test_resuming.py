@@ -178,6 +178,19 @@ def test_other_program_versions_do_not_continue(
         extract_features(images, quadrants, tmp_path / "s", batch_size=2)
 
 
+def test_an_unfinished_store_of_a_later_release_is_left_alone(
+    tmp_path: Path, photos: Photos, quadrants: QuadrantMeans
+) -> None:
+    images = photos(5)
+    stop_early(images, quadrants, tmp_path / "s")
+    file = tmp_path / "s" / "progress.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "format_version": 2, "new": 1}))
+    before = contents(tmp_path / "s")
+    with pytest.raises(FeatureError, match=r"progress\.json: has format version 2, .*upgrade"):
+        extract_features(images, quadrants, tmp_path / "s", batch_size=2)
+    assert contents(tmp_path / "s") == before
+
+
 def test_two_runs_into_one_folder(tmp_path: Path, photos: Photos, quadrants: QuadrantMeans) -> None:
     images = photos(4)
     inside, go_on, errors = threading.Event(), threading.Event(), []

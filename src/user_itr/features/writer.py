@@ -14,10 +14,11 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
+from typing import Literal
 
 import filelock
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from user_itr.errors import FeatureError
 from user_itr.features.backbones.base import hash_files
@@ -29,10 +30,12 @@ from user_itr.features.store import (
     SkippedImage,
     write_json,
 )
-from user_itr.files import sync_names
+from user_itr.files import parse_json, sync_names
 
 PARTIAL_FILE = ARRAY_FILE + ".partial"
 LOCK_FILE = ".lock"
+FORMAT_VERSION = 1
+"""Of an unfinished store."""
 
 
 class Progress(BaseModel):
@@ -44,6 +47,7 @@ class Progress(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    format_version: Literal[1] = 1
     fingerprint: str
     created_with: dict[str, str]
     threads: int = Field(gt=0)
@@ -178,8 +182,15 @@ class StoreWriter:
 
     def _read_progress(self) -> Progress | None:
         try:
-            return Progress.model_validate_json(self._progress_file.read_bytes())
-        except (OSError, ValidationError):
+            content = parse_json(self._progress_file.read_bytes().decode())
+            version = content.get("format_version") if isinstance(content, dict) else None
+            if isinstance(version, int) and version > FORMAT_VERSION:
+                raise FeatureError(
+                    f"{self._progress_file}: has format version {version}, this release reads up "
+                    f"to {FORMAT_VERSION}; upgrade user-itr, or give another folder."
+                )
+            return Progress.model_validate(content)
+        except (OSError, ValueError):  # pydantic's errors are ValueErrors
             return None
 
     def _write(self, data: bytes) -> None:
