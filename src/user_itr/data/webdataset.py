@@ -140,6 +140,8 @@ def _members(
         try:
             member = tar.next()
         except (tarfile.TarError, OSError, ValueError) as error:
+            if tar.offset == 0 and _fault_of_end(file, 0) is None:  # empty, before Python 3.11
+                return
             yield _damage(archive, last, f"is cut short or damaged ({error})")
             return
         tar.members = []  # type: ignore[attr-defined]  # or it keeps every header

@@ -144,16 +144,27 @@ def _processes(workers: int) -> Executor:
 def _ctrl_c_put_off() -> Iterator[None]:
     """Block SIGINT, as a worker that is started here then does from its first moment on.
 
-    A terminal sends it to all of them, and one that is still importing would show a traceback.
+    A terminal sends it to all of them, and one that is still importing would show a traceback. So
+    would one whose start is broken off, and another thread may take the signal: it is kept for the
+    end.
     """
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
         return
+    pressed: list[int] = []
+    here = threading.current_thread() is threading.main_thread()
+    handler = signal.getsignal(signal.SIGINT) if here else None
+    if handler is not None:
+        signal.signal(signal.SIGINT, lambda number, _: pressed.append(number))
     before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     try:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        if handler is not None:
+            signal.signal(signal.SIGINT, handler)
+        if pressed:
+            signal.raise_signal(signal.SIGINT)
 
 
 def _begin_worker() -> None:
