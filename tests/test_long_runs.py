@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import gc
+import multiprocessing
 import os
 import random
 import sys
 import threading
 import tracemalloc
 from collections.abc import Iterator
+from multiprocessing.queues import SimpleQueue
 from pathlib import Path
 
 import numpy as np
@@ -87,8 +89,20 @@ def test_indexing_and_searching(tmp_path: Path, growth: Growth) -> None:
 
 
 def test_workers_and_their_pipes_go_with_each_update(tmp_path: Path) -> None:
-    photos, encoder = tmp_path / "photos", ColourEncoder()
-    index = ImageIndex.create_or_open(tmp_path / "index", encoder, "model")
+    """In a process of its own: what other tests left behind comes and goes in this one."""
+    context = multiprocessing.get_context("spawn")
+    counts = context.SimpleQueue()
+    child = context.Process(target=three_updates, args=(tmp_path, counts))
+    child.start()
+    child.join()
+    assert child.exitcode == 0
+    seen = counts.get()
+    assert seen[1] == seen[2]
+
+
+def three_updates(folder: Path, counts: SimpleQueue) -> None:
+    photos, encoder = folder / "photos", ColourEncoder()
+    index = ImageIndex.create_or_open(folder / "index", encoder, "model")
     seen = []
     for turn in range(3):
         make_photos(photos, range(10 * turn, 10 * turn + 10))
@@ -97,4 +111,4 @@ def test_workers_and_their_pipes_go_with_each_update(tmp_path: Path) -> None:
         tracker = 1  # of multiprocessing's own, which stays
         assert len(still_there(descendants(os.getpid()) - before, 1.0)) <= tracker
         seen.append((len(open_files(os.getpid())), threading.active_count()))
-    assert seen[1] == seen[2]
+    counts.put(seen)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 import time
 from pathlib import Path
@@ -90,6 +91,10 @@ class Neighbours:
         before = open_snapshot(self.folder, self.dim)
         if before is None or not self._is_close(before):
             write_snapshot(self.folder, self._rows, self.dim, before, self.approximate_from)
+        del before
+        # From Python 3.12 on, what LanceDB reads by leaves cycles of frames, and these would hold
+        # the maps of files that are gone, and their space on the disk.
+        gc.collect()
 
     def _is_close(self, snapshot: Snapshot) -> bool:
         changed = 0
