@@ -160,6 +160,12 @@ def test_files_of_a_later_release_are_refused_with_the_remedy(files, pattern):
         assert part in str(caught.value)
 
 
+def test_a_manifest_nested_too_deeply_is_refused(files):
+    (files / "collection" / "manifest.json").write_text("[" * 100_000, "utf-8")
+    with pytest.raises(UserItrError, match="nested too deeply"):
+        EmbeddingCollection(files / "collection")
+
+
 def test_a_measurement_of_a_later_release_is_refused(files):
     file = files / "run" / "dev.npz"
     with np.load(file) as stored:

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from user_itr.errors import CollectionError
+from user_itr.files import parse_json
 
 FORMAT_VERSION = 1
 MANIFEST, SHARDS = "manifest.json", "shards"
@@ -90,7 +91,7 @@ def read_manifest(folder: Path) -> CollectionManifest:
     """
     file = folder / MANIFEST
     try:
-        content = json.loads(file.read_bytes())
+        content = parse_json(file.read_bytes())
     except FileNotFoundError:
         raise CollectionError(
             f"{folder}: holds no embeddings; make some with `user-itr encode SOURCE --out FOLDER`."

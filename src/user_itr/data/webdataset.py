@@ -6,7 +6,6 @@ Members of one sample stand together and share a key, the name up to the first d
 
 from __future__ import annotations
 
-import json
 import os
 import tarfile
 from collections.abc import Generator, Iterator
@@ -17,6 +16,7 @@ from typing import BinaryIO
 from user_itr.data.images import IMAGE_SUFFIXES
 from user_itr.data.problems import Problem
 from user_itr.errors import DataError
+from user_itr.files import parse_json
 
 MAX_CAPTION_BYTES = 1 << 20
 """Larger text members are no captions."""
@@ -225,8 +225,8 @@ def _caption(file: BinaryIO, archive: Path, group: list[tarfile.TarInfo]) -> str
         except UnicodeDecodeError:
             return Problem(archive, member.name, "is no UTF-8; the image goes without a caption.")
     try:
-        fields = json.loads(content)
-    except (ValueError, RecursionError):
+        fields = parse_json(content)
+    except ValueError:
         return Problem(archive, member.name, "is no JSON; the image goes without a caption.")
     caption = fields.get("caption") if isinstance(fields, dict) else None
     return caption if isinstance(caption, str) and _encodable(caption) else None

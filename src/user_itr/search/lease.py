@@ -13,6 +13,7 @@ from datetime import datetime, timezone
 from typing import Protocol
 
 from user_itr.errors import IndexStoreError
+from user_itr.files import parse_json
 
 LEASE_SECONDS = 60.0
 """How long a writer that does not renew its lease keeps it."""
@@ -168,7 +169,7 @@ class Lease:
 
 def _fields(content: bytes) -> dict[str, object]:
     try:
-        found = json.loads(content)
+        found = parse_json(content)
     except ValueError:
         return {}
     return found if isinstance(found, dict) else {}
