@@ -19,12 +19,14 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from search_engines import ENGINES, Built
 from search_vectors import WIDTH, Source
+from user_itr.search.found import Hit
 from user_itr.search.index import ImageIndex
 from user_itr.search.manifest import Manifest
 from user_itr.search.neighbours import scan
@@ -39,7 +41,8 @@ STEP = 50_000
 ROUND_SECONDS = 5.0
 """Longest turn of one engine in a round; slow ones answer fewer queries."""
 
-Search = Callable[[np.ndarray], np.ndarray]
+Search = Callable[[np.ndarray], Any]
+"""From a query to row numbers, or to `Hit`s."""
 
 
 def index_of(vectors: np.ndarray, folder: Path) -> tuple[ImageIndex, Built | None]:
@@ -55,12 +58,11 @@ def index_of(vectors: np.ndarray, folder: Path) -> tuple[ImageIndex, Built | Non
         columns = {"size": ones, "mtime_ns": ones, "width": ones, "height": ones, "taken": taken}
         roots = ["/p"] * len(part)
         table.add(table.rows(part, id=ids, path=names, hash=ids, root=roots, **columns))
-    clock, cores = time.perf_counter(), time.process_time()
-    before = open_snapshot(table.neighbours.folder, WIDTH)
-    table.compact()
-    if before is not None:
-        return index, None
-    return index, Built(time.perf_counter() - clock, time.process_time() - cores)
+    if open_snapshot(table.neighbours.folder, WIDTH) is None:
+        clock, cores = time.perf_counter(), time.process_time()
+        table.compact()
+        Built.since(clock, cores).keep(folder)
+    return index, Built.kept(folder)
 
 
 def truth(vectors: np.ndarray, queries: np.ndarray, file: Path) -> np.ndarray:
@@ -80,10 +82,15 @@ def truth(vectors: np.ndarray, queries: np.ndarray, file: Path) -> np.ndarray:
 
 
 def recall(search: Search, queries: np.ndarray, rows: np.ndarray) -> float:
-    found = [
-        len(set(search(q).tolist()) & set(r.tolist())) for q, r in zip(queries, rows, strict=True)
-    ]
+    found = [len(rows_of(search(q)) & {*r.tolist()}) for q, r in zip(queries, rows, strict=True)]
     return float(np.mean(found)) / K
+
+
+def rows_of(found: np.ndarray | list[Hit]) -> set[int]:
+    """The rows that a search found; a photo is named after its row."""
+    if isinstance(found, np.ndarray):
+        return {*found.tolist()}
+    return {int(hit.path.stem) for hit in found}
 
 
 def tuned(
@@ -104,7 +111,7 @@ def alone(snapshot: Snapshot, effort: int) -> Search:
 
     def search(query: np.ndarray) -> np.ndarray:
         rows = slots[graph.near(query, min(effort, LEAST_CANDIDATES), effort)]
-        return scan.best(rows, snapshot.vectors.scores(rows, query), K)[0][:K]
+        return scan.best(rows, scan.row_scores(snapshot.vectors, rows, query), K)[0][:K]
 
     return search
 
@@ -121,7 +128,7 @@ index = ImageIndex(Path(sys.argv[1]), Manifest("0" * 64, "", len(query), "none")
 if sys.argv[3] == "ours":
     index.search(query)
 else:
-    index._table._scanned(query, 10, None)
+    index._table._by_lance(query, 10, None, True)
 print(time.perf_counter() - start)
 """
 """A process that opens an index and answers one query; what it loads for that counts."""
@@ -184,22 +191,15 @@ class Bench:
         index, built = index_of(self.vectors, folder)
         snapshot = open_snapshot(index._table.neighbours.folder, WIDTH)
         assert snapshot is not None
-        self.half = snapshot.vectors.half
-
-        def rows_of(hits: list) -> np.ndarray:
-            return np.array([int(hit.path.stem) for hit in hits])
-
-        def lance(query: np.ndarray) -> np.ndarray:
-            found = index._table._scanned(query, K, None)["path"].to_pylist()
-            return np.array([int(Path(path).stem) for path in found])
 
         if snapshot.graph is not None:
             effort = str(snapshot.graph.effort)
-            self.searches["ours"] = effort, lambda query: rows_of(index.search(query, K))
+            self.searches["ours"] = effort, lambda query: index.search(query, K)
             best, search = tuned(lambda effort: alone(snapshot, effort), *self.tuning)
             self.searches["ours, graph alone"] = str(best), search
-        self.searches["ours, exact"] = "", lambda query: rows_of(index.search(query, K, exact=True))
-        self.searches["LanceDB's scan"] = "", lance
+        table = index._table
+        self.searches["ours, exact"] = "", lambda query: index.search(query, K, exact=True)
+        self.searches["LanceDB's scan"] = "", lambda query: table._by_lance(query, K, None, True)
         for query in self.tuning[0]:
             index.search(query, K)
         self.report("ours", built, own, files, disk_mb(index._table.neighbours.folder))
@@ -225,7 +225,7 @@ class Bench:
     def report(self, name: str, built: Built | None, own: float, files: float, disk: float) -> None:
         now = memory_mb()
         cost = (
-            "from the cache"
+            "built before"
             if built is None
             else (f"built in {built.seconds:.0f} s, {built.core_seconds:.0f} s of all cores")
         )
@@ -269,10 +269,10 @@ class Bench:
                 flush=True,
             )
         if "ours, exact" in self.searches:
-            rate = read_gb_s(self.half)
+            read, rate = self.vectors.nbytes, read_gb_s(self.vectors)
             print(
-                f"the exact scan reads {self.half.nbytes / 1e6:,.1f} MB; one core reads so much "
-                f"memory at {rate:.1f} GB/s, in {self.half.nbytes / rate / 1e6:.3f} ms\n"
+                f"an exact scan reads {read / 1e6:,.1f} MB; one core reads so much "
+                f"memory at {rate:.1f} GB/s, in {read / rate / 1e6:.3f} ms\n"
             )
 
 

@@ -6,9 +6,11 @@ layer), 128 candidates while building. How far a query looks (`effort`) is what 
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,22 @@ class Built:
 
     seconds: float
     core_seconds: float
+
+    @classmethod
+    def since(cls, clock: float, cores: float) -> Built:
+        """From readings of `time.perf_counter` and `time.process_time` at the start."""
+        return cls(time.perf_counter() - clock, time.process_time() - cores)
+
+    def keep(self, file: Path) -> None:
+        """Write it down beside what was built, for runs that only load that."""
+        file.with_suffix(".built.json").write_text(json.dumps(asdict(self)))
+
+    @classmethod
+    def kept(cls, file: Path) -> Built | None:
+        """What building it cost, in this run or an earlier one."""
+        with suppress(FileNotFoundError):
+            return cls(**json.loads(file.with_suffix(".built.json").read_text()))
+        return None
 
 
 class Engine:
@@ -52,16 +70,16 @@ class Engine:
         raise NotImplementedError
 
     def ready(self, vectors: np.ndarray, file: Path) -> Built | None:
-        """Load from `file`, or build and save there; what the build cost, if it was done now."""
-        if file.is_file():
-            self.load(file)
-            return None
-        clock, cores = time.perf_counter(), time.process_time()
-        self.build(vectors)
-        built = Built(time.perf_counter() - clock, time.process_time() - cores)
-        self.save(file.with_suffix(".partial"))
-        file.with_suffix(".partial").replace(file)
-        return built
+        """Load from `file`, after building and saving there if need be; what building cost."""
+        if not file.is_file():
+            clock, cores = time.perf_counter(), time.process_time()
+            self.build(vectors)
+            Built.since(clock, cores).keep(file)
+            self.save(file.with_suffix(".partial"))
+            file.with_suffix(".partial").replace(file)
+            self.index = None
+        self.load(file)
+        return Built.kept(file)
 
 
 class Faiss(Engine):
@@ -164,7 +182,9 @@ class Hnswlib(Engine):
 ENGINES: dict[str, Callable[[int], Engine]] = {
     "faiss-flat": lambda threads: Faiss(threads, "FAISS flat", "Flat"),
     "faiss-hnsw": lambda threads: Faiss(threads, "FAISS HNSW", f"HNSW{NEIGHBOURS},Flat"),
-    "faiss-hnsw-sq8": lambda threads: Faiss(threads, "FAISS HNSW SQ8", f"HNSW{NEIGHBOURS},SQ8"),
+    "faiss-hnsw-fp16": lambda threads: Faiss(
+        threads, "FAISS HNSW float16", f"HNSW{NEIGHBOURS},SQfp16"
+    ),
     "usearch": Usearch,
     "hnswlib": Hnswlib,
 }

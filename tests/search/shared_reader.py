@@ -24,7 +24,7 @@ def counts_until(
     while not seen or seen[-1] != [last, last]:
         found = table.nearest(query, 10 * last)
         listed = table.columns("path")["path"].to_pylist()
-        seen.append([len(set(found["path"].to_pylist())), len(set(listed))])
+        seen.append([len({hit.path for hit in found}), len(set(listed))])
         if len(seen) == 1:
             ready()
     return seen

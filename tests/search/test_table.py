@@ -70,11 +70,11 @@ def test_nearest_agrees_with_numpy(seed: int, count: int, dim: int, k: int, part
             if len(part):
                 add(table, [names[row] for row in part], embeddings[part])
         found = table.nearest(query, k)
-    scores = 1 - found["_distance"].to_numpy()
+    scores = [hit.score for hit in found]
     exact = embeddings.astype(np.float64) @ query.astype(np.float64)
-    assert len(set(found["path"].to_pylist())) == found.num_rows == min(k, count)
+    assert len({hit.path for hit in found}) == len(found) == min(k, count)
     np.testing.assert_allclose(scores, np.sort(exact)[::-1][:k], atol=1e-6)
-    rows = [int(path.removeprefix("/p/")) for path in found["path"].to_pylist()]
+    rows = [int(hit.path.name) for hit in found]
     np.testing.assert_allclose(scores, exact[rows], atol=1e-6)
 
 
@@ -113,7 +113,7 @@ def test_a_reader_follows_a_writer_that_compacts(tmp_path: Path) -> None:
         embeddings = unit(20, 8, seed)
         add(writer, [f"/p/{row}" for row in range(20)], embeddings)
         writer.compact()
-        assert reader.nearest(embeddings[13], 1)["path"].to_pylist() == ["/p/13"]
+        assert reader.nearest(embeddings[13], 1)[0].path == Path("/p/13")
 
 
 def test_every_read_outlasts_a_writer_that_compacts_under_it(tmp_path: Path) -> None:
@@ -126,7 +126,7 @@ def test_every_read_outlasts_a_writer_that_compacts_under_it(tmp_path: Path) -> 
         "count": len,
         "columns": lambda reader: reader.columns("path").num_rows,
         "some": lambda reader: reader.taken_from("path", names, "size").num_rows,
-        "nearest": lambda reader: reader.nearest(embeddings[0], 20).num_rows,
+        "nearest": lambda reader: len(reader.nearest(embeddings[0], 20)),
     }
     for name, read in reads.items():
         reader = PhotoTable(tmp_path, "photos-1", 8, create=False)
@@ -227,7 +227,7 @@ def test_large_tables_have_an_approximate_index(tmp_path: Path) -> None:
     add(table, [f"/p/{row}" for row in range(700, 800)], embeddings[700:])  # not in it yet
 
     def found(query: np.ndarray, **how: object) -> set[str]:
-        return set(table.nearest(query, 10, **how)["path"].to_pylist())  # type: ignore[arg-type]
+        return {str(hit.path) for hit in table.nearest(query, 10, **how)}  # type: ignore[arg-type]
 
     shared = [len(found(query) & found(query, exact=True)) for query in centres]
     assert sum(shared) >= 0.95 * 10 * len(centres)
@@ -235,7 +235,7 @@ def test_large_tables_have_an_approximate_index(tmp_path: Path) -> None:
     assert found(centres[0], exact=True) == {f"/p/{row}" for row in (-everything).argsort()[:10]}
     # Distances are those of the exact scan, so that scores do not depend on the index.
     near = table.nearest(centres[0], 10)
-    rows = [int(path.removeprefix("/p/")) for path in near["path"].to_pylist()]
-    np.testing.assert_allclose(1 - near["_distance"].to_numpy(), everything[rows], atol=1e-5)
+    rows = [int(hit.path.name) for hit in near]
+    np.testing.assert_allclose([hit.score for hit in near], everything[rows], atol=1e-5)
     only = found(centres[0], where="path = '/p/799'")
     assert only == {"/p/799"}

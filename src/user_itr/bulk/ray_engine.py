@@ -178,8 +178,8 @@ def _connected(ray: Any, address: str | None) -> Iterator[None]:
     except (ConnectionError, ValueError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
         raise ConfigError(
-            f"--address {address}: cannot be reached ({reason}); start Ray there with `ray start`, "
-            "or leave --address out."
+            f"--address {address}: cannot be reached ({reason}); start Ray there with `ray start` "
+            "(if it asks for a token, set RAY_AUTH_MODE=token here), or leave --address out."
         ) from error
     try:
         yield

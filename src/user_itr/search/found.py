@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -27,6 +28,20 @@ class Hit:
     score: float
     width: int
     height: int
+
+
+def ranked(found: Sequence[tuple[float, tuple[str, str, int, int]]], k: int) -> list[Hit]:
+    """The best k of photos, ties by path.
+
+    Args:
+        found: of each photo its score, and path, id, width and height.
+        k: hits at most.
+    """
+    best_first = sorted(found, key=lambda one: (-one[0], one[1]))[:k]
+    return [
+        Hit(rank, id, Path(path), min(1.0, max(-1.0, score)), width, height)
+        for rank, (score, (path, id, width, height)) in enumerate(best_first, start=1)
+    ]
 
 
 @dataclass(frozen=True, slots=True)

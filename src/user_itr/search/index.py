@@ -270,13 +270,9 @@ class ImageIndex:
         if not 0 < norm < np.inf:
             raise IndexStoreError(f"the query embedding has norm {norm}; a direction is needed.")
         where = None if filters is None else filters.sql()
-        found = self._ask(lambda table: table.nearest(query / norm, offset + k, where, exact=exact))
-        names = ("_distance", "path", "id", "width", "height")
-        best_first = sorted(zip(*(found[name].to_pylist() for name in names), strict=True))
-        return [
-            Hit(rank, id, Path(path), min(1.0, max(-1.0, 1.0 - distance)), width, height)
-            for rank, (distance, path, id, width, height) in enumerate(best_first, start=1)
-        ][offset:]
+        query = query / norm
+        found = self._ask(lambda table: table.nearest(query, offset + k, where, exact=exact))
+        return found[offset:]
 
     def facts(self, id: str) -> PhotoFacts | None:
         """What is known of a photo; None if the index has none of that id."""

@@ -16,6 +16,7 @@ import pyarrow as pa
 from lancedb.expr import col
 from lancedb.index import IvfPq
 
+from user_itr.search.found import Hit, ranked
 from user_itr.search.location import Location, Place, location_of, store_errors
 from user_itr.search.neighbours.rows import Rows
 from user_itr.search.neighbours.search import Neighbours
@@ -194,7 +195,7 @@ class PhotoTable:
 
     def nearest(
         self, query: np.ndarray, k: int, where: str | None = None, *, exact: bool = False
-    ) -> pa.Table:
+    ) -> list[Hit]:
         """Top k by dot product with the (D,) query.
 
         In a folder the derived files answer (`neighbours/`): every row is compared, or in a large
@@ -208,10 +209,10 @@ class PhotoTable:
             exact: compare every row in any case.
 
         Returns:
-            Up to k rows of id, path, width, height, _distance (1 - dot product).
+            Up to k hits with float32 scores, the best first, ties by path.
         """
 
-        def answer() -> pa.Table:
+        def answer() -> list[Hit]:
             found = None
             if self.neighbours is not None:
                 found = self.neighbours.nearest(query, k, where, exact=exact)
@@ -219,7 +220,7 @@ class PhotoTable:
 
         return self._again(answer)
 
-    def _by_lance(self, query: np.ndarray, k: int, where: str | None, exact: bool) -> pa.Table:
+    def _by_lance(self, query: np.ndarray, k: int, where: str | None, exact: bool) -> list[Hit]:
         self._table.checkout_latest()
         search = (
             self._table.search(query, vector_column_name="embedding")
@@ -233,7 +234,10 @@ class PhotoTable:
             search = search.bypass_vector_index()
         else:
             search = search.nprobes(PROBES).refine_factor(REFINE)
-        return search.to_arrow()
+        rows = search.to_arrow()
+        scores = (1 - rows["_distance"].to_numpy()).tolist()
+        columns = (rows[name].to_pylist() for name in ("path", "id", "width", "height"))
+        return ranked([*zip(scores, zip(*columns, strict=True), strict=True)], k)
 
     def compact(self) -> None:
         """Merge small files and drop old versions, so that the folder does not grow with each run.

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 
+from user_itr.search.found import Hit
 from user_itr.search.neighbours.rows import Rows
 from user_itr.search.neighbours.search import Neighbours
 from user_itr.search.photos import photo_id
@@ -61,6 +61,6 @@ def ranking(photos: dict[str, np.ndarray], query: np.ndarray, k: int) -> list[st
     return [names[row] for row in np.argsort(-exact, kind="stable")[:k]]
 
 
-def paths(found: pa.Table | None) -> list[str]:
+def paths(found: list[Hit] | None) -> list[str]:
     assert found is not None
-    return list(found["path"].to_pylist())
+    return [hit.path.as_posix() for hit in found]

@@ -163,6 +163,8 @@ class Page:
         return self.browser.find_elements("css selector", selector)
 
     def one(self, selector: str):
+        """The only element that fits; the page may still be about to make it."""
+        self.wait(lambda: len(self.find(selector)) == 1)
         [found] = self.find(selector)
         return found
 

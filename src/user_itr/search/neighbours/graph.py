@@ -22,7 +22,7 @@ EFFORT = 128
 """Candidates kept while searching 10,000 rows (ef); docs/performance.md has the recall."""
 
 EFFORT_GROWTH = 0.25
-"""Power of the number of rows that the candidates grow with: a guess that keeps the recall."""
+"""Power of the number of rows that the candidates grow with."""
 
 ADD_ROWS = 16_384
 
@@ -46,7 +46,7 @@ class Graph:
         return cls(
             Index(
                 ndim=dim,
-                metric="cos",
+                metric="ip",
                 dtype="i8",
                 connectivity=CONNECTIVITY,
                 expansion_add=EXPANSION_ADD,

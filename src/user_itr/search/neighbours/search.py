@@ -8,8 +8,8 @@ import time
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 
+from user_itr.search.found import Hit
 from user_itr.search.neighbours.rows import Rows
 from user_itr.search.neighbours.snapshot import (
     CURRENT,
@@ -68,12 +68,12 @@ class Neighbours:
 
     def nearest(
         self, query: np.ndarray, k: int, where: str | None = None, *, exact: bool = False
-    ) -> pa.Table | None:
+    ) -> list[Hit] | None:
         """Top k by dot product with the (D,) float32 unit vector `query`, the best first.
 
         Returns:
-            Up to k rows of id, path, width, height, _distance (1 - dot product, float32), ties by
-            path; None where the derived files are missing or too old to answer from.
+            Up to k hits with float32 scores, ties by path; None where the derived files are missing
+            or too old to answer from.
         """
         view = self._latest()
         if view is None:

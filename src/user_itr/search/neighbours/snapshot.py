@@ -4,7 +4,6 @@
     FOLDER/VERSION-XXXX/      row_ids.npy    (N,) uint64, ascending
                               photos.arrow   id, path, width, height
                               full.npy       (N, D) float32
-                              half.npy       (N, D) float16
                               graph.usearch  from `approximate_from` rows on; with it
                               slots.npy      (S,) int64, the row of each number of the graph or -1
 
@@ -28,8 +27,8 @@ import pyarrow as pa
 
 from user_itr.files import map_array, parse_json, replace_file
 from user_itr.search.neighbours.graph import Graph
+from user_itr.search.neighbours.photo_columns import PHOTO_SCHEMA, PhotoColumns
 from user_itr.search.neighbours.rows import PHOTO, ROW_ID, Rows, embeddings_of
-from user_itr.search.neighbours.scan import Vectors
 
 FORMAT_VERSION = 1
 CURRENT = "current.json"
@@ -41,11 +40,6 @@ DEAD_SHARE = 0.25
 COMPARED = 4_096
 """Rows compared at a time."""
 
-PHOTO_SCHEMA = pa.schema(
-    zip(PHOTO, (pa.string(), pa.large_string(), pa.int32(), pa.int32()), strict=True)
-)
-"""Of `photos.arrow`."""
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Snapshot:
@@ -55,8 +49,8 @@ class Snapshot:
         folder: that they are in.
         version: of the table they were made from.
         row_ids: (N,) uint64, ascending.
-        photos: N rows of `PHOTO`.
-        vectors: N unit vectors.
+        photos: N rows.
+        vectors: (N, D) float32 unit vectors.
         graph: over them; None where there are few.
         slots: (S,) the row of each number in the graph, or -1.
     """
@@ -64,8 +58,8 @@ class Snapshot:
     folder: Path
     version: int
     row_ids: np.ndarray
-    photos: pa.Table
-    vectors: Vectors
+    photos: PhotoColumns
+    vectors: np.ndarray
     graph: Graph | None
     slots: np.ndarray | None
 
@@ -84,13 +78,12 @@ def open_snapshot(folder: Path, dim: int) -> Snapshot | None:
             if (files / name).stat().st_size != size:
                 return None
         names = current["bytes"].keys()
-        row_ids, full, half = (
-            map_array(files / f"{name}.npy") for name in ("row_ids", "full", "half")
-        )
+        # Plain arrays over the maps: a subclass costs a search more than it gives.
+        row_ids, full = (np.asarray(map_array(files / f"{n}.npy")) for n in ("row_ids", "full"))
         with pa.memory_map(str(files / "photos.arrow")) as source:
-            photos = pa.ipc.open_file(source).read_all()
+            photos = PhotoColumns(pa.ipc.open_file(source).read_all())
         count = len(row_ids)
-        if not (photos.num_rows == count and full.shape == half.shape == (count, dim)):
+        if not (len(photos) == count and full.shape == (count, dim)):
             return None
         graph = slots = None
         if "graph.usearch" in names:
@@ -98,9 +91,7 @@ def open_snapshot(folder: Path, dim: int) -> Snapshot | None:
             slots = np.array(map_array(files / "slots.npy"))
             if len(slots) != len(graph):
                 return None
-        return Snapshot(
-            files, current["version"], row_ids, photos, Vectors(full, half), graph, slots
-        )
+        return Snapshot(files, current["version"], row_ids, photos, full, graph, slots)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, pa.ArrowException):
         return None
 
@@ -158,35 +149,32 @@ def _point_to(folder: Path, files: Path, version: int) -> None:
 
 def _write_rows(
     folder: Path, rows: Rows, row_ids: np.ndarray, dim: int
-) -> tuple[pa.Table, Vectors]:
+) -> tuple[PhotoColumns, np.ndarray]:
     shape = (len(row_ids), dim)
     make: Callable[..., Any] = np.lib.format.open_memmap
     full = make(folder / "full.npy", "w+", np.float32, shape)
-    half = make(folder / "half.npy", "w+", np.float16, shape)
     parts, places = [], [np.empty(0, np.int64)]
     for batch in rows.all():
         place = np.searchsorted(row_ids, batch[ROW_ID].to_numpy())
-        full[place] = embeddings = embeddings_of(batch)
-        half[place] = embeddings
+        full[place] = embeddings_of(batch)
         parts.append(pa.Table.from_batches([batch]).select(PHOTO).cast(PHOTO_SCHEMA))
         places.append(place)
     full.flush()
-    half.flush()
     photos = pa.concat_tables(parts) if parts else PHOTO_SCHEMA.empty_table()
-    photos = photos.take(np.argsort(np.concatenate(places))).combine_chunks()
+    photos = PhotoColumns(photos.take(np.argsort(np.concatenate(places))))
     with (
         pa.OSFile(str(folder / "photos.arrow"), "wb") as sink,
         pa.ipc.new_file(sink, PHOTO_SCHEMA) as to,
     ):
-        to.write_table(photos)
-    return photos, Vectors(full, half)
+        to.write_table(photos.table)
+    return photos, full
 
 
 def _write_graph(
-    folder: Path, photos: pa.Table, vectors: Vectors, previous: Snapshot | None
+    folder: Path, photos: PhotoColumns, vectors: np.ndarray, previous: Snapshot | None
 ) -> None:
     """The graph before with what is new, or one made anew."""
-    dim = vectors.full.shape[1]
+    dim = vectors.shape[1]
     graph, slots = Graph.empty(dim), np.empty(0, np.int64)
     if previous is not None and previous.slots is not None:
         kept = np.append(_rows_now(previous, photos, vectors), -1)[previous.slots]
@@ -198,23 +186,23 @@ def _write_graph(
     known[slots[slots >= 0]] = True
     new = np.flatnonzero(~known)
     for start in range(0, len(new), COMPARED):
-        graph.add(vectors.full[new[start : start + COMPARED]])
+        graph.add(vectors[new[start : start + COMPARED]])
     graph.save(folder / "graph.usearch")
     np.save(folder / "slots.npy", np.concatenate([slots, new]))
 
 
-def _rows_now(previous: Snapshot, photos: pa.Table, vectors: Vectors) -> np.ndarray:
+def _rows_now(previous: Snapshot, photos: PhotoColumns, vectors: np.ndarray) -> np.ndarray:
     """(N before,) the row that each photo of `previous` has now, with the same vector, or -1."""
     before, now = (
-        table["id"].to_numpy(zero_copy_only=False).astype("S")
-        for table in (previous.photos, photos)
+        columns.table["id"].to_numpy(zero_copy_only=False).astype("S")
+        for columns in (previous.photos, photos)
     )
     order = np.argsort(now)
     found = order[np.minimum(np.searchsorted(now, before, sorter=order), len(now) - 1)]
     found = np.where(now[found] == before, found, -1)
     for start in range(0, len(found), COMPARED):
         part = found[start : start + COMPARED]
-        same = vectors.full[part] == previous.vectors.full[start : start + COMPARED]
+        same = vectors[part] == previous.vectors[start : start + COMPARED]
         part[~same.all(axis=1)] = -1
     return found
 

@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 import numpy as np
 import pyarrow as pa
 
+from user_itr.search.found import Hit, ranked
 from user_itr.search.neighbours import scan
+from user_itr.search.neighbours.photo_columns import PhotoColumns
 from user_itr.search.neighbours.rows import ROW_ID, Rows, embeddings_of
-from user_itr.search.neighbours.scan import Vectors
-from user_itr.search.neighbours.snapshot import PHOTO_SCHEMA, Snapshot
+from user_itr.search.neighbours.snapshot import Snapshot
 
 DELTA_MOST = 50_000
 """Rows that a table may have beside the derived files; with more, LanceDB answers."""
@@ -37,29 +38,28 @@ class Delta:
     Attributes:
         row_ids: (N,) uint64, ascending.
         photos: N rows.
-        vectors: N unit vectors.
+        vectors: (N, D) float32 unit vectors.
     """
 
     row_ids: np.ndarray
-    photos: pa.Table
-    vectors: Vectors
+    photos: PhotoColumns
+    vectors: np.ndarray
 
     @classmethod
     def read(cls, rows: Rows, ids: np.ndarray, before: Delta | None) -> Delta:
         """The rows of these ids; those that `before` has are not read again."""
         old = np.zeros(0, bool) if before is None else np.isin(before.row_ids, ids)
         new = ids if before is None else np.setdiff1d(ids, before.row_ids, assume_unique=True)
-        parts = [] if before is None else [before.photos.filter(pa.array(old))]
-        full = [] if before is None else [before.vectors.full[old]]
+        parts = [] if before is None else [before.photos.table.filter(pa.array(old))]
+        vectors = [] if before is None else [before.vectors[old]]
         all_ids = [] if before is None else [before.row_ids[old]]
         if len(new):
             read = rows.some(new.tolist())
-            parts.append(read.select(PHOTO_SCHEMA.names).cast(PHOTO_SCHEMA))
-            full.append(embeddings_of(read))
+            parts.append(PhotoColumns(read).table)
+            vectors.append(embeddings_of(read))
             all_ids.append(read[ROW_ID].to_numpy())
-        vectors = np.concatenate(full)
-        photos = pa.concat_tables(parts).combine_chunks()
-        return cls(np.concatenate(all_ids), photos, Vectors(vectors, vectors.astype(np.float16)))
+        photos = PhotoColumns(pa.concat_tables(parts))
+        return cls(np.concatenate(all_ids), photos, np.concatenate(vectors))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -111,7 +111,7 @@ class View:
         where: str | None,
         *,
         exact: bool,
-    ) -> pa.Table:
+    ) -> list[Hit]:
         """See `Neighbours.nearest`."""
         allowed, delta_allowed = self.alive, None
         if where is not None:
@@ -120,18 +120,13 @@ class View:
         if places is None:
             places, scores = scan.nearest(self.snapshot.vectors, query, k, allowed)
         else:
-            scores = self.snapshot.vectors.scores(places, query)
+            scores = scan.row_scores(self.snapshot.vectors, places, query)
             places, scores = scan.best(places, scores, k)
-        found = self.snapshot.photos.take(places)
+        found = [*zip(scores.tolist(), self.snapshot.photos.rows(places), strict=True)]
         if self.delta is not None:
-            more, more_scores = scan.nearest(self.delta.vectors, query, k, delta_allowed)
-            found = pa.concat_tables([found, self.delta.photos.take(more)])
-            scores = np.concatenate([scores, more_scores])
-        if self.delta is not None or (scores[1:] == scores[:-1]).any():
-            paths = found["path"].to_numpy(zero_copy_only=False).astype(str)
-            order = np.lexsort((paths, -scores))
-            found, scores = found.take(order), scores[order]
-        return found.append_column("_distance", pa.array(1 - scores)).slice(0, k)
+            places, scores = scan.nearest(self.delta.vectors, query, k, delta_allowed)
+            found += zip(scores.tolist(), self.delta.photos.rows(places), strict=True)
+        return ranked(found, k)
 
     def _by_graph(
         self, query: np.ndarray, k: int, allowed: np.ndarray | None, filtered: bool
