@@ -33,6 +33,14 @@ def test_presets_load(name: str) -> None:
     assert load_settings(name) != Settings()
 
 
+def test_the_presets_for_a_cpu_and_a_gpu_differ_in_the_text_encoder_alone() -> None:
+    cpu, gpu = (load_settings(name).model_dump() for name in ("flickr8k", "flickr8k-gpu"))
+    text, tuned = cpu["model"].pop("text"), gpu["model"].pop("text")
+    assert cpu == gpu
+    assert (tuned["trainable_layers"], tuned["cache"]) == ("all", False)
+    assert text | {"trainable_layers": "all", "cache": False} == tuned
+
+
 def test_presets_hold_the_published_settings() -> None:
     flickr, coco = load_settings("flickr30k"), load_settings("coco")
     for preset in (flickr, coco):

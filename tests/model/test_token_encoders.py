@@ -63,6 +63,17 @@ def test_output_equals_transformers_own(saved: dict[str, Path], kind: str, layer
         torch.testing.assert_close(tokens(states.half(), mask), whole, atol=2e-2, rtol=2e-2)
 
 
+def test_a_gpu_leaves_out_cudnns_attention_for_captions_alone() -> None:
+    tokens = TransformerTokens(tiny_transformer("bert"), "all")
+    before = torch.backends.cuda.cudnn_sdp_enabled()
+    for trains in (True, False):
+        with tokens._attention(torch.device("cuda"), trains):
+            assert not torch.backends.cuda.cudnn_sdp_enabled()
+            assert torch.backends.cuda.flash_sdp_enabled()
+            assert torch.backends.cuda.mem_efficient_sdp_enabled()
+    assert torch.backends.cuda.cudnn_sdp_enabled() == before
+
+
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
 def test_the_mask_of_the_upper_layers_suits_the_attention(attention: str) -> None:
     model = tiny_transformer("bert")

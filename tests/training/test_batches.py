@@ -9,6 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from user_itr.data.captions import CaptionedImages
+from user_itr.model.text_encoder import TextEncoder
+from user_itr.model.token_encoders import BiGRUTokens
 from user_itr.model.tokenizer import TokenizedCaptions
 from user_itr.training.batches import BUCKET, Batch, BatchSource, CaptionAugmentation
 from user_itr.training.views import StoredRegions
@@ -280,3 +282,35 @@ def caption_words(batch: Batch) -> list[tuple[int, list[object]]]:
         for row, real in zip(group, mask, strict=True)
     ]
     return list(zip(owners, tokens, strict=True))
+
+
+@given(size=st.integers(1, 400), states=st.booleans())
+@settings(max_examples=30, deadline=None)
+def test_fewer_groups_hold_the_same_captions(size: int, states: bool) -> None:
+    batches = source([5] * 60, batch_size=60, captions_per_image=5, states=states)
+    batch = next(batches.epoch(0))
+    fewer = batch.regrouped(size)
+    assert len(fewer.tokens) == min(len(batch.tokens), max(1, round(300 / size)))
+    rows = [
+        [row[real] for tokens, mask in zip(one.tokens, one.masks, strict=True)
+         for row, real in zip(tokens, mask, strict=True)]
+        for one in (batch, fewer)
+    ]  # fmt: skip
+    assert len(rows[0]) == len(rows[1]) == 300
+    assert all(torch.equal(a, b) for a, b in zip(*rows, strict=True))
+    assert torch.equal(fewer.caption_image, batch.caption_image)
+    for tokens, mask in zip(fewer.tokens, fewer.masks, strict=True):
+        assert states or not tokens[~mask].any()
+        assert mask[:, -1].any()  # padded to the longest, and no further
+
+
+def test_fewer_groups_encode_to_the_same_embeddings() -> None:
+    torch.manual_seed(0)
+    encoder = TextEncoder(BiGRUTokens(2000, width=12, word_width=6), 10)
+    batch = next(source([5] * 40, batch_size=40, captions_per_image=5).epoch(0))
+    fewer = batch.regrouped(1000)
+    assert (len(batch.tokens), len(fewer.tokens)) == (3, 1)
+    torch.testing.assert_close(
+        encoder.encode_groups(fewer.tokens, fewer.masks),
+        encoder.encode_groups(batch.tokens, batch.masks),
+    )

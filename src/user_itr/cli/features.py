@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -47,11 +46,11 @@ def extract(
     ),
     split: str = typer.Option("all", help="The split to take."),
     batch_size: int = typer.Option(32, min=1, max=65_536, help="Images a batch."),
-    workers: int = typer.Option(
-        min(4, os.cpu_count() or 1),
+    workers: int | None = typer.Option(
+        None,
         min=1,
         max=256,
-        help="Threads that decode images.",
+        help="Threads that decode images; by default one a core, at most 16.",
         show_default=False,
     ),
     runtime: str = typer.Option(
@@ -73,7 +72,7 @@ def extract(
     from user_itr.features.extraction import extract_features
     from user_itr.features.guides.registry import create_guide, guide_folder
     from user_itr.features.guides.storage import extract_guide
-    from user_itr.features.runtime import as_runtime, with_runtime
+    from user_itr.features.runtime import as_runtime, for_extraction
     from user_itr.features.sources import find_source_images
     from user_itr.features.store import FeatureStore
 
@@ -87,7 +86,7 @@ def extract(
         )
     if guide is not None:
         create_guide(guide)  # a wrong name shows now, not after the regions
-    network = with_runtime(create_backbone(backbone), chosen)
+    network = for_extraction(create_backbone(backbone), chosen)
     with progress_of("regions") as progress:
         report = extract_features(
             found,

@@ -27,7 +27,8 @@ def train_command(
     preset: str | None = typer.Option(
         None,
         "--preset",
-        help="flickr8k, flickr8k-vse-infinity, flickr8k-vse++, flickr30k, coco or demo.",
+        help="flickr8k, flickr8k-gpu, flickr8k-vse-infinity, flickr8k-vse++, flickr30k, coco or "
+        "demo.",
     ),
     config: Path | None = typer.Option(None, "--config", help="YAML file with settings."),
     data: Path | None = typer.Option(None, "--data", help="Captioned set (data.path)."),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -31,6 +32,10 @@ BATCHES_AHEAD = 2
 """Batches that are decoded, or being decoded, while the backbone works on one."""
 
 
+MOST_WORKERS = 16
+"""Threads that decode images, where nobody says how many."""
+
+
 @dataclass(frozen=True)
 class ExtractionReport:
     """What an extraction did.
@@ -54,7 +59,7 @@ def extract_features(
     out: Path,
     *,
     batch_size: int = 32,
-    workers: int = 2,
+    workers: int | None = None,
     limit_batches: int | None = None,
     overwrite: bool = False,
     progress: Callable[[int, int], None] | None = None,
@@ -73,7 +78,7 @@ def extract_features(
         backbone: the network.
         out: the store's folder; it is made where it is not there.
         batch_size: images a batch.
-        workers: threads that decode and scale images.
+        workers: threads that decode and scale images; by default one a core, at most 16.
         limit_batches: stop after this many batches, the store unfinished.
         overwrite: replace a store, or drop an unfinished run, that another request made.
         progress: called with (images done, images asked for), once before the first batch and
@@ -84,6 +89,7 @@ def extract_features(
         FeatureError: if ids repeat, no image can be decoded, `out` holds something else, the disk
             is full, or the backbone gives NaN.
     """
+    workers = min(MOST_WORKERS, os.cpu_count() or 2) if workers is None else workers
     for name, value in (("batch size", batch_size), ("workers", workers)):
         if value < 1:
             raise ConfigError(f"{name} is {value}; give 1 or more.")
@@ -100,7 +106,7 @@ def extract_features(
         drop_leftovers(out)
         return ExtractionReport(len(images), len(images), store.manifest.skipped, True)
 
-    created_with = program_versions(backbone.runtime)
+    created_with = program_versions(backbone.runtime, backbone.device)
     with StoreWriter(
         out,
         fingerprint=fingerprint,
@@ -150,10 +156,13 @@ def extract_features(
     return ExtractionReport(len(images), resumed, state.skipped, complete)
 
 
-def program_versions(runtime: str = "torch") -> dict[str, str]:
+def program_versions(runtime: str = "torch", device: torch.device | None = None) -> dict[str, str]:
     """Versions of the programs that decide the last bits of features; see `Backbone.runtime`."""
     names = dict.fromkeys(("user-itr", "torch", "numpy", "pillow", runtime))
-    return {name: version(name) for name in names}
+    versions = {name: version(name) for name in names}
+    if device is not None and device.type == "cuda":
+        versions["cuda"] = str(torch.version.cuda)
+    return versions
 
 
 @contextmanager
@@ -212,6 +221,8 @@ def _fingerprint(images: Sequence[tuple[str, Path]], backbone: Backbone, batch_s
     del request["backbone"]  # a name or a path; the hash tells the weights
     if backbone.runtime != "torch":
         request["runtime"] = backbone.runtime
+    if backbone.device.type != "cpu":
+        request["device"] = backbone.device.type
     return hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()
 
 
@@ -238,7 +249,9 @@ def _require_same(
         made = f"features of backbone {manifest.backbone} ({', '.join(differences)} differ)"
     elif known != set(image_ids):
         made = f"features of other images ({len(known)}, not these {len(image_ids)})"
-    elif (made_by := program_versions(backbone.runtime).keys()) != manifest.created_with.keys():
+    elif (
+        made_by := program_versions(backbone.runtime, backbone.device).keys()
+    ) != manifest.created_with.keys():
         runtimes = [" and ".join(sorted(names)) for names in (manifest.created_with, made_by)]
         made = f"features computed by {runtimes[0]}, not by {runtimes[1]}"
     elif manifest.batch_size != batch_size:

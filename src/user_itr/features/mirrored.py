@@ -15,6 +15,7 @@ from user_itr.features.backbones.base import Backbone
 from user_itr.features.backbones.registry import create_backbone
 from user_itr.features.extraction import extract_features
 from user_itr.features.regions import PRECOMPUTED, Regions, default_store
+from user_itr.features.runtime import for_extraction
 from user_itr.features.store import MANIFEST_FILE, FeatureStore
 
 FOLDER = "mirrored"
@@ -78,7 +79,7 @@ def open_mirrored(
     folder = (store or default_store(data, split.split, backbone)) / FOLDER
     if not (folder / MANIFEST_FILE).exists():
         pairs = list(zip(split.image_ids, split.image_paths, strict=True))
-        network = MirroredBackbone(create_backbone(backbone))
+        network = for_extraction(MirroredBackbone(create_backbone(backbone)))
         extract_features(pairs, network, folder, progress=progress)
     opened = FeatureStore.open(folder)
     identity = opened.manifest.identity()

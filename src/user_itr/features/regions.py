@@ -19,6 +19,7 @@ from user_itr.features.backbones.registry import create_backbone
 from user_itr.features.extraction import extract_features
 from user_itr.features.guides.registry import create_guide
 from user_itr.features.guides.storage import can_extract_guide, open_guide
+from user_itr.features.runtime import for_extraction
 from user_itr.features.store import MANIFEST_FILE, FeatureStore
 
 PRECOMPUTED = "precomputed"
@@ -93,7 +94,7 @@ def open_regions(
             pairs = zip(split.image_ids, split.image_paths, strict=True)
             wanted.setdefault(folder, {}).update(pairs)
     if wanted:
-        network = create_backbone(backbone)
+        network = for_extraction(create_backbone(backbone))
         for folder, images in wanted.items():
             extract_features(list(images.items()), network, folder, progress=progress)
     return [_open(s, backbone, folder) for s, folder in zip(splits, folders, strict=True)]
@@ -163,7 +164,8 @@ def _guide_apart(
     folder = default_store(data, split.split, f"guide-{guide}")
     if not (folder / MANIFEST_FILE).exists():
         pairs = zip(split.image_ids, split.image_paths or (), strict=True)
-        extract_features(list(pairs), create_guide(guide), folder, progress=progress)
+        network = for_extraction(create_guide(guide))
+        extract_features(list(pairs), network, folder, progress=progress)
     return FeatureStore.open(folder)
 
 

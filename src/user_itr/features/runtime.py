@@ -6,6 +6,8 @@ import logging
 from importlib.util import find_spec
 from typing import Literal, get_args
 
+import torch
+
 from user_itr.errors import ConfigError, FeatureError, MissingExtraError
 from user_itr.features.backbones.base import Backbone
 
@@ -30,6 +32,22 @@ def as_runtime(name: str, where: str) -> Runtime:
     raise ConfigError(f"{where} {name!r}: use {', '.join(get_args(Runtime))}.")
 
 
+def best_device() -> torch.device:
+    """A GPU where there is one."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def for_extraction(backbone: Backbone, runtime: Runtime = "torch") -> Backbone:
+    """The backbone as features are extracted with it: on a GPU where there is one.
+
+    ONNX Runtime computes on the CPU, so a backbone for it stays there. Errors are those of
+    `with_runtime`.
+    """
+    if runtime != "onnxruntime":
+        backbone = backbone.to(best_device())
+    return with_runtime(backbone, runtime)
+
+
 def with_runtime(backbone: Backbone, runtime: Runtime) -> Backbone:
     """The backbone computed by a runtime, on the device where its weights are.
 
@@ -45,7 +63,7 @@ def with_runtime(backbone: Backbone, runtime: Runtime) -> Backbone:
     from user_itr.features.backbones.onnx_backbone import OnnxBackbone
 
     absent = [name for name in PACKAGES if find_spec(name) is None]
-    device = next(backbone.parameters()).device
+    device = backbone.device
     if runtime == "auto":
         if absent or device.type != "cpu" or not backbone.faster_by_onnx:
             return backbone

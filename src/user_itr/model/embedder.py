@@ -21,7 +21,7 @@ from user_itr.features.guides.pooled import pooled_embedding
 from user_itr.features.guides.registry import create_guide, pooled_backbone
 from user_itr.features.preprocessing import Preprocess, RegionsAndGuide
 from user_itr.features.regions import PRECOMPUTED
-from user_itr.features.runtime import Runtime, with_runtime
+from user_itr.features.runtime import Runtime, best_device, with_runtime
 from user_itr.model.checkpoint import TrainedModel, load_model
 from user_itr.model.tokenizer import TokenizedCaptions
 from user_itr.pretrained import DEFAULT
@@ -52,7 +52,7 @@ class Embedder:
         device: str | torch.device | None = None,
         runtime: Runtime = "auto",
     ) -> None:
-        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.device = torch.device(device or best_device())
         self.runtime: Runtime = runtime
         self.model = model
         self.encoder = model.encoder.to(self.device).eval()

@@ -69,28 +69,28 @@ class GeneralizedPooling(nn.Module):
         """Pooling weights of sets of the given sizes.
 
         Args:
-            sizes: (U,) int64, each at least 1.
+            sizes: (U,) int64, each at least 1; on the CPU, or a GPU has to be waited for.
 
         Returns:
-            (U, max size) float32; row u sums to 1 over its first sizes[u] positions, 0 after them.
+            (U, max size) float32, where the weights are; row u sums to 1 over its first sizes[u]
+            positions, 0 after them.
         """
+        sizes = sizes.cpu()
         longest = int(sizes.max())
         codes = position_codes(longest, self.code_width).to(self.linear.weight.device)
         with torch.autocast(codes.device.type, enabled=False):
             batch = codes.expand(len(sizes), -1, -1)
-            packed = pack_padded_sequence(
-                batch, sizes.cpu(), batch_first=True, enforce_sorted=False
-            )
+            packed = pack_padded_sequence(batch, sizes, batch_first=True, enforce_sorted=False)
             states, _ = pad_packed_sequence(self.gru(packed)[0], batch_first=True)
             forward, backward = states.chunk(2, dim=-1)
             scores = self.linear((forward + backward) / 2).squeeze(-1) / self.temperature
-        valid = torch.arange(longest, device=scores.device) < sizes.unsqueeze(1)
+        valid = (torch.arange(longest) < sizes.unsqueeze(1)).to(scores.device)
         scores = scores.masked_fill(~valid, torch.finfo(scores.dtype).min)
         return torch.softmax(scores, dim=-1).masked_fill(~valid, 0.0)
 
     def table(self, longest: int) -> Tensor:
         """Weights of every size up to `longest`, for several batches: row n - 1 is that of n."""
-        return self.weights(torch.arange(1, longest + 1, device=self.linear.weight.device))
+        return self.weights(torch.arange(1, longest + 1))
 
     def forward(self, x: Tensor, mask: Tensor | None = None, table: Tensor | None = None) -> Tensor:
         """Pool a set.
@@ -104,8 +104,7 @@ class GeneralizedPooling(nn.Module):
             (B, D) in the dtype of `x`.
         """
         if mask is None:
-            sizes = torch.tensor([x.shape[1]], device=x.device)
-            weights = self.weights(sizes).expand(len(x), -1)
+            weights = self.weights(torch.tensor([x.shape[1]])).expand(len(x), -1)
             ordered = sort_descending(x)
         else:
             sizes = mask.sum(dim=1)

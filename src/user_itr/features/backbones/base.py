@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -51,6 +52,12 @@ class Backbone(nn.Module, ABC):
     faster_by_onnx: bool = False
 
     @property
+    def device(self) -> torch.device:
+        """Where the weights are, and `encode` computes."""
+        weights = next(self.parameters(), None)
+        return torch.device("cpu") if weights is None else weights.device
+
+    @property
     def worker_preprocess(self) -> Preprocess | None:
         """`preprocess` for a worker process without PyTorch; None where only threads can do it."""
         return None
@@ -80,7 +87,7 @@ class Backbone(nn.Module, ABC):
         return self.preprocess(load_image(path, draft=self.draft))
 
     def encode(self, pixels: np.ndarray) -> Tensor:
-        """Region features without gradient, computed where the weights are.
+        """Region features without gradient, computed in float32 where the weights are.
 
         Args:
             pixels: (B, ...) stacked results of `preprocess`.
@@ -91,11 +98,10 @@ class Backbone(nn.Module, ABC):
         Raises:
             FeatureError: if the network gives another shape, NaN or infinity.
         """
-        device = next(self.parameters()).device
-        with torch.inference_mode():
+        with torch.inference_mode(), _plain_float32(self.device):
             # torch warns of arrays that it may not write to, as Pillow's are
             batch = torch.from_numpy(np.require(pixels, requirements="W"))
-            features: Tensor = self(batch.to(device)).cpu()
+            features: Tensor = self(batch.to(self.device)).cpu()
         expected = (len(pixels), self.regions, self.width)
         if tuple(features.shape) != expected:
             raise FeatureError(
@@ -122,6 +128,13 @@ class Backbone(nn.Module, ABC):
             "regions": self.regions,
             "width": self.width,
         }
+
+
+def _plain_float32(device: torch.device) -> AbstractContextManager[None]:
+    """On a GPU no TF32, which cuDNN takes by default, and the same bits each time."""
+    if device.type != "cuda":
+        return nullcontext()
+    return torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False)
 
 
 def hash_files(paths: Sequence[Path]) -> str:

@@ -22,7 +22,7 @@ from user_itr.features.guides.registry import (
     guide_folder,
     pooled_backbone,
 )
-from user_itr.features.runtime import Runtime, with_runtime
+from user_itr.features.runtime import Runtime, for_extraction
 from user_itr.features.store import MANIFEST_FILE, FeatureManifest, FeatureStore, read_manifest
 from user_itr.features.writer import StoreWriter, drop_leftovers
 
@@ -72,7 +72,7 @@ def extract_guide(
     images: Mapping[str, Path],
     *,
     batch_size: int = 32,
-    workers: int = 2,
+    workers: int | None = None,
     overwrite: bool = False,
     runtime: Runtime = "torch",
     progress: Callable[[int, int], None] | None = None,
@@ -88,9 +88,9 @@ def extract_guide(
         guide: see `create_guide`.
         images: the file of every image of the store, by id.
         batch_size: images a batch.
-        workers: threads that decode and scale images.
+        workers: threads that decode and scale images; see `extract_features`.
         overwrite: replace what another request made.
-        runtime: what computes the guide; see `with_runtime`.
+        runtime: what computes the guide; see `for_extraction`.
         progress: called with (images done, images asked for).
 
     Raises:
@@ -107,7 +107,7 @@ def extract_guide(
         )
     return extract_features(
         [(image_id, images[image_id]) for image_id in store.manifest.image_ids],
-        with_runtime(create_guide(guide), runtime),
+        for_extraction(create_guide(guide), runtime),
         guide_folder(store.path, guide),
         batch_size=batch_size,
         workers=workers,
