@@ -17,7 +17,7 @@ DELTA_MOST = 50_000
 """Rows that a table may have beside the derived files; with more, LanceDB answers."""
 
 CANDIDATES = 4
-"""Rows that the graph gives for each result, to be scored exactly."""
+"""Rows that the graph gives at least for each result, to be scored exactly."""
 
 LEAST_CANDIDATES = 40
 
@@ -141,7 +141,9 @@ class View:
         wanted = int(max(LEAST_CANDIDATES, CANDIDATES * k) * len(slots) / count)
         if wanted > GRAPH_MOST:
             return None
-        places = slots[graph.near(query, wanted)]
+        # All that the graph kept on its way are scored: one byte a number orders photos that are
+        # much alike badly.
+        places = slots[graph.near(query, max(wanted, graph.effort))]
         places = places[places >= 0]
         if allowed is not None:
             places = places[allowed[places]]
