@@ -31,7 +31,6 @@ from user_itr.search.index import ImageIndex
 from user_itr.search.manifest import Manifest
 from user_itr.search.neighbours import scan
 from user_itr.search.neighbours.snapshot import Snapshot, open_snapshot
-from user_itr.search.neighbours.view import LEAST_CANDIDATES
 from user_itr.search.photos import photo_id
 
 K = 10
@@ -104,13 +103,13 @@ def tuned(
 
 
 def alone(snapshot: Snapshot, effort: int) -> Search:
-    """Our graph and the exact scores of what it gives, without the rest."""
+    """Our graph and the exact scores of all that it kept, as in a search, without the rest."""
     graph, slots = snapshot.graph, snapshot.slots
     assert graph is not None
     assert slots is not None
 
     def search(query: np.ndarray) -> np.ndarray:
-        rows = slots[graph.near(query, min(effort, LEAST_CANDIDATES), effort)]
+        rows = slots[graph.near(query, effort, effort)]
         return scan.best(rows, scan.row_scores(snapshot.vectors, rows, query), K)[0][:K]
 
     return search

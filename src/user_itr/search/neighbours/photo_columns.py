@@ -15,6 +15,7 @@ PHOTO_SCHEMA = pa.schema(
         ("height", pa.int32()),
     ]
 )
+"""Of `photos.arrow`, and the columns of a table that a search gives."""
 
 Row = tuple[str, str, int, int]
 """Path, id, width and height of a photo."""

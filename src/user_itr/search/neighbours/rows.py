@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-PHOTO = ("id", "path", "width", "height")
-"""Columns that a search gives."""
+from user_itr.search.neighbours.photo_columns import PHOTO_SCHEMA
 
 ROW_ID = "_rowid"
 BATCH_ROWS = 8_192
@@ -45,13 +44,13 @@ class Rows:
         return np.sort(query.to_arrow()[ROW_ID].to_numpy())
 
     def all(self) -> Iterator[pa.RecordBatch]:
-        """All rows, batch by batch, in any order: `PHOTO`, embedding and `ROW_ID`."""
-        query = self._table.search().select([*PHOTO, "embedding"]).with_row_id(True)
+        """All rows by batches, in any order: `PHOTO_SCHEMA`, embedding and `ROW_ID`."""
+        query = self._table.search().select([*PHOTO_SCHEMA.names, "embedding"]).with_row_id(True)
         yield from query.to_batches(BATCH_ROWS)
 
     def some(self, ids: Sequence[int]) -> pa.Table:
         """Rows by their ids, in any order: the columns of `all`."""
-        query = self._table.take_row_ids(list(ids)).select([*PHOTO, "embedding"])
+        query = self._table.take_row_ids(list(ids)).select([*PHOTO_SCHEMA.names, "embedding"])
         return query.with_row_id().to_arrow().combine_chunks()
 
 

@@ -28,7 +28,7 @@ import pyarrow as pa
 from user_itr.files import map_array, parse_json, replace_file
 from user_itr.search.neighbours.graph import Graph
 from user_itr.search.neighbours.photo_columns import PHOTO_SCHEMA, PhotoColumns
-from user_itr.search.neighbours.rows import PHOTO, ROW_ID, Rows, embeddings_of
+from user_itr.search.neighbours.rows import ROW_ID, Rows, embeddings_of
 
 FORMAT_VERSION = 1
 CURRENT = "current.json"
@@ -157,7 +157,7 @@ def _write_rows(
     for batch in rows.all():
         place = np.searchsorted(row_ids, batch[ROW_ID].to_numpy())
         full[place] = embeddings_of(batch)
-        parts.append(pa.Table.from_batches([batch]).select(PHOTO).cast(PHOTO_SCHEMA))
+        parts.append(PhotoColumns(pa.Table.from_batches([batch])).table)
         places.append(place)
     full.flush()
     photos = pa.concat_tables(parts) if parts else PHOTO_SCHEMA.empty_table()
