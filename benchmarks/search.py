@@ -177,6 +177,7 @@ class Bench:
         self.size, self.options = size, options
         self.vectors = source.made(size, options.cache)
         self.searches: dict[str, tuple[str, Search]] = {}
+        self.peers: list[str] = []
         dice = np.random.default_rng(1)
         picked = source.queries[dice.permutation(len(source.queries))]
         queries = picked[: options.queries + options.tuning]
@@ -219,6 +220,7 @@ class Bench:
             else ("", engine.searcher(0, K))
         )
         self.searches[engine.name] = str(effort), search
+        self.peers.append(engine.name)
         self.report(engine.name, built, own, files, disk_mb(file))
 
     def report(self, name: str, built: Built | None, own: float, files: float, disk: float) -> None:
@@ -250,7 +252,6 @@ class Bench:
                     if time.perf_counter() - started > ROUND_SECONDS:
                         break
                 times[name].append(turn[min(3, len(turn) - 1) :])  # the first ones warm up
-        peers = {engine(self.options.threads).name for engine in ENGINES.values()}
         lines = []
         for name, (effort, search) in self.searches.items():
             few = max(len(turn) for turn in times[name])
@@ -258,7 +259,7 @@ class Bench:
             best = min(float(np.median(turn)) for turn in times[name])
             p50, p99 = np.percentile(np.concatenate(times[name]), [50, 99])
             lines.append((name, effort, found, best, p50, p99))
-        fit = [line for line in lines if line[0] in peers and line[2] >= RECALL - 0.005]
+        fit = [line for line in lines if line[0] in self.peers and line[2] >= RECALL - 0.005]
         bar = min(fit, key=lambda line: line[4]) if fit else None
         print(f"\n{'engine':22} {'ef':>5} recall@10  best p50    p50 ms    p99 ms  / best peer")
         for name, effort, found, best, p50, p99 in lines:
