@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -98,6 +99,16 @@ def test_both_nodes_make_what_one_machine_makes(
     nodes = [mark.name.split("-")[0] for mark in marks.iterdir()]
     assert len(nodes) == 2, "each encoder is loaded once a worker"
     assert set(nodes) == {node["NodeID"] for node in ray.nodes()}
+
+
+def test_an_address_where_nothing_listens_is_said_at_once(
+    sources: list[Path], tmp_path: Path
+) -> None:
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{bound.getsockname()[1]}"
+        with pytest.raises(ConfigError, match=rf"--address {address}: .*refused.*`ray start`"):
+            encode(sources, tmp_path / "out", engine="ray", address=address)
 
 
 def test_killed_workers_lose_and_repeat_no_row(

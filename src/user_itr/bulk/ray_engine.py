@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import platform
+import socket
 import uuid
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
@@ -30,6 +31,8 @@ from user_itr.search.encoder import Encoder
 
 OBJECT_STORE_BYTES = 100 << 20
 """Of a cluster that is started here; nothing but numbers and records goes through it."""
+
+REACH_SECONDS = 10.0
 
 DEATHS = 5
 """A shard over which so many workers died is given up: something in it kills them."""
@@ -174,8 +177,9 @@ def _connected(ray: Any, address: str | None) -> Iterator[None]:
     if address == "local":
         options |= {"include_dashboard": False, "object_store_memory": OBJECT_STORE_BYTES}
     try:
+        _reach(address)
         ray.init(address, **options)
-    except (ConnectionError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
         raise ConfigError(
             f"--address {address}: cannot be reached ({reason}); start Ray there with `ray start` "
@@ -185,6 +189,13 @@ def _connected(ray: Any, address: str | None) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+def _reach(address: str) -> None:
+    """Have the system say that no machine listens at HOST:PORT: Ray tries for two minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if host and port.isdigit():
+        socket.create_connection((host.strip("[]"), int(port)), REACH_SECONDS).close()
 
 
 def _places(ray: Any, cpus: int) -> tuple[int, int]:
