@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from search_engines import ENGINES, Built
+from search_engines import ENGINES, Built, Engine
 from search_vectors import WIDTH, Source
 from user_itr.search.found import Hit
 from user_itr.search.index import ImageIndex
@@ -173,6 +173,12 @@ def read_gb_s(array: np.ndarray) -> float:
     return float(words.nbytes / min(seconds) / 1e9)
 
 
+def cost(built: Built | None) -> str:
+    if built is None:
+        return "built before"
+    return f"built in {built.seconds:.0f} s, {built.core_seconds:.0f} s of all cores"
+
+
 class Bench:
     """One size: what is measured, and how it does."""
 
@@ -187,6 +193,17 @@ class Bench:
         rows = truth(self.vectors, queries, options.cache / f"truth-{size}-{len(queries)}.npy")
         self.tuning = queries[: options.tuning], rows[: options.tuning]
         self.measured = queries[options.tuning :], rows[options.tuning :]
+
+    def build(self, keys: list[str]) -> None:
+        """Make ours and others, for later runs."""
+        index_of(self.vectors, self.options.cache / f"index-{self.size}")
+        for key in keys:
+            engine, file = self.engine(key)
+            built = engine.made(self.vectors, file)
+            print(f"{engine.name}: {cost(built)}", flush=True)
+
+    def engine(self, key: str) -> tuple[Engine, Path]:
+        return ENGINES[key](self.options.threads), self.options.cache / f"{key}-{self.size}.index"
 
     def add_ours(self) -> None:
         folder = self.options.cache / f"index-{self.size}"
@@ -214,10 +231,10 @@ class Bench:
         )
 
     def add(self, key: str) -> None:
-        engine = ENGINES[key](self.options.threads)
-        file = self.options.cache / f"{key}-{self.size}.index"
+        engine, file = self.engine(key)
         own, files = memory_mb()
-        built = engine.ready(self.vectors, file)
+        built = engine.made(self.vectors, file)
+        engine.load(file)
         effort, search = (
             tuned(lambda effort: engine.searcher(effort, K), *self.tuning)
             if engine.tunable
@@ -229,14 +246,9 @@ class Bench:
 
     def report(self, name: str, built: Built | None, own: float, files: float, disk: float) -> None:
         now = memory_mb()
-        cost = (
-            "built before"
-            if built is None
-            else (f"built in {built.seconds:.0f} s, {built.core_seconds:.0f} s of all cores")
-        )
+        memory = f"memory +{now[0] - own:,.0f} MB, mapped +{now[1] - files:,.0f} MB"
         print(
-            f"{name}: {cost}; memory +{now[0] - own:,.0f} MB, mapped +{now[1] - files:,.0f} MB; "
-            f"disk {disk:,.0f} MB",
+            f"{name}: {cost(built)}; {memory}; disk {disk:,.0f} MB",
             flush=True,
         )
 
@@ -309,11 +321,13 @@ def main() -> None:
     for size in options.sizes:
         print(f"\n{size:,} vectors of {WIDTH} numbers")
         bench = Bench(size, source, options)
+        if options.build_only:
+            bench.build(options.engines)
+            continue
         bench.add_ours()
         for key in options.engines:
             bench.add(key)
-        if not options.build_only:
-            bench.run()
+        bench.run()
 
 
 if __name__ == "__main__":

@@ -69,8 +69,8 @@ class Engine:
         """A function from a (D,) query to k row numbers."""
         raise NotImplementedError
 
-    def ready(self, vectors: np.ndarray, file: Path) -> Built | None:
-        """Load from `file`, after building and saving there if need be; what building cost."""
+    def made(self, vectors: np.ndarray, file: Path) -> Built | None:
+        """Build and save to `file` if need be; what building cost."""
         if not file.is_file():
             clock, cores = time.perf_counter(), time.process_time()
             self.build(vectors)
@@ -78,7 +78,6 @@ class Engine:
             self.save(file.with_suffix(".partial"))
             file.with_suffix(".partial").replace(file)
             self.index = None
-        self.load(file)
         return Built.kept(file)
 
 

@@ -22,7 +22,7 @@ EXPANSION_ADD = 128
 EFFORT = 128
 """Candidates kept while searching 10,000 rows (ef); docs/performance.md has the recall."""
 
-EFFORT_GROWTH = 0.25
+EFFORT_GROWTH = 0.3
 """Power of the number of rows that the candidates grow with."""
 
 ADD_ROWS = 16_384
