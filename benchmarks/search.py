@@ -113,7 +113,7 @@ def alone(snapshot: Snapshot, effort: int) -> Search:
 
     def search(query: np.ndarray) -> np.ndarray:
         rows = slots[graph.near(query, effort, effort)]
-        return scan.best(rows, scan.row_scores(snapshot.vectors, rows, query), K)[0][:K]
+        return scan.best(rows, scan.row_scores(snapshot.scattered, rows, query), K)[0][:K]
 
     return search
 

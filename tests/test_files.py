@@ -4,9 +4,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from user_itr.files import read_sealed, replace_sealed
+from user_itr.files import map_array, read_sealed, replace_sealed
 
 WRITER = """
 import sys
@@ -49,3 +50,17 @@ def test_a_failed_write_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(OSError):
         replace_sealed(tmp_path / "taken", b"content")
     assert [path.name for path in tmp_path.iterdir()] == ["taken"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux tells how a file is mapped")
+@pytest.mark.parametrize("scattered", [False, True])
+def test_what_is_read_here_and_there_is_not_read_ahead(tmp_path: Path, scattered: bool) -> None:
+    file = tmp_path / "array.npy"
+    wanted = np.arange(4_000.0).reshape(1_000, 4)
+    np.save(file, wanted)
+    array = map_array(file, scattered=scattered)
+    maps = Path("/proc/self/smaps").read_text().split(str(file))
+    flags = maps[1].partition("VmFlags:")[2].splitlines()[0].split()
+    assert len(maps) == 2
+    assert ("rr" in flags) == scattered  # "random read advice"
+    np.testing.assert_array_equal(array[[7, 900, 8]], wanted[[7, 900, 8]])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import mmap
 import os
 from contextlib import suppress
 from pathlib import Path
@@ -69,8 +70,12 @@ def parse_json(text: str | bytes) -> Any:
         raise ValueError("nested too deeply") from None
 
 
-def map_array(file: Path) -> Any:
+def map_array(file: Path, *, scattered: bool = False) -> Any:
     """Memory-map what NumPy saved; nothing in the file is executed, whatever it claims to be.
+
+    Args:
+        file: to map.
+        scattered: rows here and there are read: the system is to read these, and not ahead.
 
     Returns:
         An array that is read as it is used; something else for an archive of arrays.
@@ -82,7 +87,11 @@ def map_array(file: Path) -> Any:
     import numpy as np
 
     try:
-        return np.load(file, mmap_mode="r", allow_pickle=False)
+        array = np.load(file, mmap_mode="r", allow_pickle=False)
+        pages = getattr(array, "base", None)
+        if scattered and isinstance(pages, mmap.mmap) and hasattr(mmap, "MADV_RANDOM"):
+            pages.madvise(mmap.MADV_RANDOM)
+        return array
     except (OSError, ValueError):
         raise
     except Exception as error:  # a header is Python text: parsing a broken one raises anything

@@ -50,7 +50,9 @@ class Snapshot:
         version: of the table they were made from.
         row_ids: (N,) uint64, ascending.
         photos: N rows.
-        vectors: (N, D) float32 unit vectors.
+        vectors: (N, D) float32 unit vectors, to read from the first to the last.
+        scattered: the same, to read some rows of: where the memory holds not all of them, reading
+            ahead of each would push what is needed out of it.
         graph: over them; None where there are few.
         slots: (S,) the row of each number in the graph, or -1.
     """
@@ -60,6 +62,7 @@ class Snapshot:
     row_ids: np.ndarray
     photos: PhotoColumns
     vectors: np.ndarray
+    scattered: np.ndarray
     graph: Graph | None
     slots: np.ndarray | None
 
@@ -80,6 +83,7 @@ def open_snapshot(folder: Path, dim: int) -> Snapshot | None:
         names = current["bytes"].keys()
         # Plain arrays over the maps: a subclass costs a search more than it gives.
         row_ids, full = (np.asarray(map_array(files / f"{n}.npy")) for n in ("row_ids", "full"))
+        scattered = np.asarray(map_array(files / "full.npy", scattered=True))
         with pa.memory_map(str(files / "photos.arrow")) as source:
             photos = PhotoColumns(pa.ipc.open_file(source).read_all())
         count = len(row_ids)
@@ -91,7 +95,8 @@ def open_snapshot(folder: Path, dim: int) -> Snapshot | None:
             slots = np.array(map_array(files / "slots.npy"))
             if len(slots) != len(graph):
                 return None
-        return Snapshot(files, current["version"], row_ids, photos, full, graph, slots)
+        version = current["version"]
+        return Snapshot(files, version, row_ids, photos, full, scattered, graph, slots)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, pa.ArrowException):
         return None
 

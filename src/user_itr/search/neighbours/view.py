@@ -120,7 +120,7 @@ class View:
         if places is None:
             places, scores = scan.nearest(self.snapshot.vectors, query, k, allowed)
         else:
-            scores = scan.row_scores(self.snapshot.vectors, places, query)
+            scores = scan.row_scores(self.snapshot.scattered, places, query)
             places, scores = scan.best(places, scores, k)
         found = [*zip(scores.tolist(), self.snapshot.photos.rows(places), strict=True)]
         if self.delta is not None:
