@@ -33,8 +33,9 @@ demo: $(STAMP) ## index sample photos and search them; TRAIN=1 trains and evalua
 docs: $(STAMP) ## build the documentation's site in site/
 	$(BIN)/python -m mkdocs build --strict
 
+# Two processes: many tests wait for others that they start. The tests of one file stay together.
 test: $(STAMP) ## run the tests with coverage
-	$(RUN) $(BIN)/python -m pytest --cov
+	$(RUN) $(BIN)/python -m pytest --cov -n 2 --dist loadfile
 
 stress: $(STAMP) ## break things for half an hour: kills, Ctrl-C, long runs (tests/stress)
 	for script in kill_training kill_features kill_index "kill_index --restless" ctrl_c \
