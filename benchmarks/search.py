@@ -31,6 +31,7 @@ from user_itr.search.index import ImageIndex
 from user_itr.search.manifest import Manifest
 from user_itr.search.neighbours import scan
 from user_itr.search.neighbours.snapshot import Snapshot, open_snapshot
+from user_itr.search.neighbours.view import SCORED
 from user_itr.search.photos import photo_id
 
 K = 10
@@ -106,13 +107,13 @@ def tuned(
 
 
 def alone(snapshot: Snapshot, effort: int) -> Search:
-    """Our graph and the exact scores of all that it kept, as in a search, without the rest."""
+    """Our graph and the exact scores of what it gives, as in a search, without the rest."""
     graph, slots = snapshot.graph, snapshot.slots
     assert graph is not None
     assert slots is not None
 
     def search(query: np.ndarray) -> np.ndarray:
-        rows = slots[graph.near(query, effort, effort)]
+        rows = slots[graph.near(query, min(effort, SCORED), effort)]
         return scan.best(rows, scan.row_scores(snapshot.scattered, rows, query), K)[0][:K]
 
     return search

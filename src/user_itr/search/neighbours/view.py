@@ -16,8 +16,12 @@ from user_itr.search.neighbours.snapshot import Snapshot
 DELTA_MOST = 50_000
 """Rows that a table may have beside the derived files; with more, LanceDB answers."""
 
+SCORED = 128
+"""Rows that the graph gives at least, to be scored exactly: one byte a number orders photos that
+are much alike badly. Each is read from another place of the disk or the memory."""
+
 CANDIDATES = 4
-"""Rows that the graph gives at least for each result, to be scored exactly."""
+"""Rows that the graph gives at least for each result that may be found."""
 
 LEAST_CANDIDATES = 40
 
@@ -141,9 +145,7 @@ class View:
         wanted = int(max(LEAST_CANDIDATES, CANDIDATES * k) * len(slots) / count)
         if wanted > GRAPH_MOST:
             return None
-        # All that the graph kept on its way are scored: one byte a number orders photos that are
-        # much alike badly.
-        places = slots[graph.near(query, max(wanted, graph.effort))]
+        places = slots[graph.near(query, max(wanted, SCORED))]
         places = places[places >= 0]
         if allowed is not None:
             places = places[allowed[places]]
