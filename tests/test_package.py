@@ -131,7 +131,7 @@ def test_make_installs_when_its_inputs_change(tmp_path):
 
     steps, output = plan("test")
     assert steps == ["venv", "install"]
-    assert output.rstrip().endswith(".venv/bin/python -m pytest --cov")
+    assert output.rstrip().endswith(".venv/bin/python -m pytest --cov -n 2 --dist loadfile")
     python, stamp = tmp_path / ".venv/bin/python", tmp_path / ".venv/.installed"
     python.parent.mkdir(parents=True)
     python.touch()
