@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from made_tables import DIM, neighbours_of, numbered, opened, paths, put, ranking, unit
+from made_tables import DIM, neighbours_of, numbered, opened, paths, put, ranking, short, unit
 
 from user_itr.search.neighbours import view as view_module
 from user_itr.search.neighbours.snapshot import open_snapshot
@@ -22,6 +22,7 @@ CHANGE = st.tuples(
 
 @pytest.mark.parametrize("approximate_from", [10**9, 1])
 @settings(max_examples=8, deadline=None)
+@example(seed=4209, changes=[("put", 0, 1)])  # two scores 3e-9 apart before rounding
 @given(seed=st.integers(0, 2**32 - 1), changes=st.lists(CHANGE, min_size=1, max_size=8))
 def test_every_answer_is_about_the_latest_version(
     tmp_path_factory: pytest.TempPathFactory,
@@ -31,14 +32,14 @@ def test_every_answer_is_about_the_latest_version(
 ) -> None:
     table = opened(tmp_path_factory.mktemp("index"))
     writer, reader = (neighbours_of(table, approximate_from) for _ in range(2))
-    photos = dict(zip(numbered(0, 50), unit(50, seed=seed), strict=True))
+    photos = dict(zip(numbered(0, 50), short(unit(50, seed=seed)), strict=True))
     put(table, list(photos), np.stack(list(photos.values())))
     writer.refresh()
-    query = unit(1, seed=seed + 1)[0]
+    query = short(unit(1, seed=seed + 1))[0]
     for step, (change, first, count) in enumerate(changes):
         names = numbered(first, first + count)
         if change == "put":
-            photos |= dict(zip(names, unit(count, seed=seed + 2 + step), strict=True))
+            photos |= dict(zip(names, short(unit(count, seed=seed + 2 + step)), strict=True))
             put(table, names, np.stack([photos[name] for name in names]))
         elif change == "delete":
             table.delete(names)
