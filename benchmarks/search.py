@@ -42,6 +42,8 @@ ROUND_SECONDS = 5.0
 """Longest turn of one engine in a round; slow ones answer fewer queries."""
 
 READ_ROWS = 1_000_000
+"""Rows that are read to time the memory."""
+
 LANCE = "LanceDB's scan"
 
 Search = Callable[[np.ndarray], Any]
@@ -186,6 +188,7 @@ class Bench:
     def __init__(self, size: int, source: Source, options: argparse.Namespace) -> None:
         self.size, self.options = size, options
         self.vectors = source.made(size, options.cache)
+        self.folder = options.cache / f"index-{size}"
         self.searches: dict[str, tuple[str, Search]] = {}
         self.peers: list[str] = []
         dice = np.random.default_rng(1)
@@ -197,7 +200,7 @@ class Bench:
 
     def build(self, keys: list[str]) -> None:
         """Make ours and others, for later runs."""
-        index_of(self.vectors, self.options.cache / f"index-{self.size}")
+        index_of(self.vectors, self.folder)
         for key in keys:
             engine, file = self.engine(key)
             built = engine.made(self.vectors, file)
@@ -207,9 +210,8 @@ class Bench:
         return ENGINES[key](self.options.threads), self.options.cache / f"{key}-{self.size}.index"
 
     def add_ours(self) -> None:
-        folder = self.options.cache / f"index-{self.size}"
         own, files = memory_mb()
-        index, built = index_of(self.vectors, folder)
+        index, built = index_of(self.vectors, self.folder)
         snapshot = open_snapshot(index._table.neighbours.folder, WIDTH)
         assert snapshot is not None
 
@@ -255,8 +257,7 @@ class Bench:
 
     def run(self) -> None:
         if LANCE in self.searches:
-            folder = self.options.cache / f"index-{self.size}"
-            cold(folder, self.measured[0][0], self.options.rounds)
+            cold(self.folder, self.measured[0][0], self.options.rounds)
         clock = time.process_time if self.options.processor_time else time.perf_counter
         times: dict[str, list[list[float]]] = {name: [] for name in self.searches}
         for _ in range(self.options.rounds):

@@ -33,6 +33,7 @@ OBJECT_STORE_BYTES = 100 << 20
 """Of a cluster that is started here; nothing but numbers and records goes through it."""
 
 REACH_SECONDS = 10.0
+"""Longest wait for a cluster that was named to answer."""
 
 DEATHS = 5
 """A shard over which so many workers died is given up: something in it kills them."""

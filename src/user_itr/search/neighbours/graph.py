@@ -6,7 +6,6 @@ what it visits, and many processes share the pages. Its own distances only choos
 
 from __future__ import annotations
 
-import itertools
 import threading
 from pathlib import Path
 from typing import Any
@@ -24,9 +23,6 @@ EFFORT = 128
 
 EFFORT_GROWTH = 0.3
 """Power of the number of rows that the candidates grow with."""
-
-ADD_ROWS = 16_384
-"""Rows at a time."""
 
 ALONE = 1_000
 """Rows that one thread adds first, and up to which it adds: several would overlook each other."""
@@ -86,7 +82,7 @@ class Graph:
         return len(self._index)
 
     def add(self, vectors: np.ndarray, *, threads: int = 0) -> None:
-        """Add (N, D) float32 unit vectors.
+        """Add (N, D) float32 unit vectors; of very many, some thousand a call.
 
         Threads that add neighbours at the same time overwrite each other's links, so that no way
         leads to some rows (10 of 20,000 by two threads, 30 of 3,000 by sixteen): each row is
@@ -96,33 +92,28 @@ class Graph:
             vectors: rows.
             threads: 0 for one a core.
         """
-        first = len(self)
-        head = min(max(ALONE - first, 0), len(vectors))
-        starts = [*([0] if head else []), *range(head, len(vectors), ADD_ROWS)]
-        for start, end in itertools.pairwise([*starts, len(vectors)]):
-            part = np.ascontiguousarray(vectors[start:end])
-            alone = start < head or len(part) < ALONE
-            self._index.add(
-                np.arange(first + start, first + end), part, threads=1 if alone else threads
-            )
+        vectors, first = np.ascontiguousarray(vectors), len(self)
+        alone = len(vectors) if len(vectors) < ALONE else max(ALONE - first, 0)
+        for start, end, used in ((0, alone, 1), (alone, len(vectors), threads)):
+            if start < end:
+                keys = np.arange(first + start, first + end)
+                self._index.add(keys, vectors[start:end], threads=used)
         lost = self._lost(vectors, np.arange(len(vectors)), first, LOOK_EFFORT)
         for _ in range(MENDS):
             lost = self._lost(vectors, lost, first, self.effort)
             if not len(lost):
                 break
             self._index.remove(first + lost)
-            self._index.add(first + lost, np.ascontiguousarray(vectors[lost]), threads=1)
+            self._index.add(first + lost, vectors[lost], threads=1)
 
     def _lost(self, vectors: np.ndarray, rows: np.ndarray, first: int, effort: int) -> np.ndarray:
         """Those of `rows`, added from the number `first` on, that a search for them lacks."""
+        if not len(rows):
+            return rows
         self._index.expansion_search = effort
-        lost = []
-        for start in range(0, len(rows), ADD_ROWS):
-            part = rows[start : start + ADD_ROWS]
-            near = self._index.search(np.ascontiguousarray(vectors[part]), effort).keys
-            found = (near == (first + part)[:, None].astype(near.dtype)).any(axis=1)
-            lost.append(part[~found])
-        return np.concatenate([np.empty(0, np.int64), *lost])
+        near = np.atleast_2d(self._index.search(vectors[rows], effort).keys)
+        found = (near == (first + rows)[:, None].astype(near.dtype)).any(axis=1)
+        return np.asarray(rows[~found])
 
     def save(self, file: Path) -> None:
         """Write the graph."""
