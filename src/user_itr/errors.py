@@ -22,6 +22,10 @@ class DataError(UserItrError):
     """A captioned data set or an image cannot be read as it stands."""
 
 
+class UnreadableError(DataError):
+    """A file is there, or was, and its bytes cannot be read: nothing is known of what it holds."""
+
+
 class FeatureError(UserItrError):
     """A feature store is missing, incomplete, or made by other settings than those asked for."""
 

@@ -99,11 +99,21 @@ class PhotoStore(Protocol):
         """Those of `hashes` whose contents have an embedding."""
         ...
 
-    def write(self, files: Sequence[FileRow], contents: Sequence[ContentRow] = ()) -> list[str]:
-        """Add contents, and insert or replace files by path, in one atomic step.
+    def holding(self, hashes: Collection[str]) -> list[FileRow]:
+        """Files of all roots whose contents are among `hashes`."""
+        ...
+
+    def write(
+        self,
+        files: Sequence[FileRow],
+        contents: Sequence[ContentRow] = (),
+        gone: Collection[str] = (),
+    ) -> list[str]:
+        """Add contents, insert or replace files by path, and remove those that moved away, in one
+        atomic step.
 
         A file's contents are among `contents` or known. Contents that are known already stay as
-        they are.
+        they are. `gone` are paths to remove; one that is not there is passed over.
 
         Returns:
             Paths that were left as they were, because their contents are not known (a store that
