@@ -54,6 +54,10 @@ class Neighbours:
         view = self.view()
         return None if view is None else view.by_graph(query, k, count)
 
+    def count(self) -> int:
+        """How many rows there are."""
+        return self._rows.counts().rows
+
     def refresh(self) -> None:
         """Make the derived files anew, if more than `STALE_SHARE` of the rows have changed.
 

@@ -17,6 +17,9 @@ from user_itr.search.store.schema import FILE, connect
 CHECKPOINT_BYTES = 256 << 20
 """Size of the write-ahead log from which on it is carried over in the middle of a run."""
 
+AT_ONCE = 500
+"""Values in one statement."""
+
 
 class Database:
     """One SQLite file, read and written by any number of threads.
@@ -117,3 +120,14 @@ class Database:
             raise IndexStoreError(
                 f"{self.location}: the index cannot be {verb} ({error}); {remedy}."
             ) from error
+
+
+def in_parts(values: Sequence[Any]) -> Iterator[Sequence[Any]]:
+    """Values by as many as one statement takes."""
+    for start in range(0, len(values), AT_ONCE):
+        yield values[start : start + AT_ONCE]
+
+
+def marks(values: Sequence[Any]) -> str:
+    """The marks of SQL for so many parameters."""
+    return ",".join("?" * len(values))

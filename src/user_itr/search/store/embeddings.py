@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ from user_itr.search.neighbours.rows import BATCH_ROWS, Counts
 from user_itr.search.store.database import Database
 
 DTYPE = np.dtype("<f2")
-"""Of embeddings in the database. It moves the dot product of two unit vectors by some 1e-5."""
+"""Of embeddings in the database; as unit vectors they move dot products by some 1e-5."""
 
 
 def packed(embedding: np.ndarray, dim: int) -> bytes:
@@ -25,9 +25,12 @@ def packed(embedding: np.ndarray, dim: int) -> bytes:
     return embedding.astype(DTYPE).tobytes()
 
 
-def unpacked(vector: bytes) -> np.ndarray:
-    """Float32 out of what the database keeps."""
-    return np.frombuffer(vector, DTYPE).astype(np.float32)
+def unpacked(vectors: Sequence[bytes], dim: int) -> np.ndarray:
+    """(N, D) float32 unit vectors out of N that the database keeps."""
+    rows = np.frombuffer(b"".join(vectors), DTYPE).reshape(-1, dim).astype(np.float32)
+    lengths = np.sqrt(np.einsum("nd,nd->n", rows, rows))
+    rows /= np.maximum(lengths, np.finfo(np.float32).tiny)[:, None]
+    return rows
 
 
 class Embeddings:
@@ -96,4 +99,4 @@ class Embeddings:
 
     def _arrays(self, rows: list[Any]) -> tuple[np.ndarray, np.ndarray]:
         numbers = np.array([number for number, _ in rows], np.int64)
-        return numbers, unpacked(b"".join(vector for _, vector in rows)).reshape(-1, self._dim)
+        return numbers, unpacked([vector for _, vector in rows], self._dim)

@@ -14,31 +14,16 @@ from user_itr.search.filters import Filters
 from user_itr.search.found import Hit, PhotoFacts, ranked
 from user_itr.search.location import Folder, Location, store_errors
 from user_itr.search.neighbours.search import Neighbours
-from user_itr.search.neighbours.view import GRAPH_MOST, SCORED, Scored
 from user_itr.search.store import listing, schema
 from user_itr.search.store.base import ContentRow, FileRow
 from user_itr.search.store.changes import FileChange
 from user_itr.search.store.conditions import ALL, Condition, condition_of, seconds_of
-from user_itr.search.store.database import Database
+from user_itr.search.store.database import Database, in_parts, marks
 from user_itr.search.store.embeddings import Embeddings, packed, unpacked
+from user_itr.search.store.nearest import NearestFiles
 
 DERIVED = "photos-{generation}.neighbours"
 """Folder of the derived files."""
-
-AT_ONCE = 500
-"""Values in one statement."""
-
-REMEMBERED = 50_000
-"""Contents of which it is remembered what files hold them, for the next search."""
-
-CONDITIONS = 8
-"""Filters of which it is remembered which contents meet them: the pages of a list share one."""
-
-FEW = 20_000
-"""Contents that meet a filter, up to which they are all compared without asking the graph."""
-
-FileOf = tuple[str, str, int, int]
-"""Path, id, width and height of a file, as a search gives them."""
 
 
 class SqliteStore:
@@ -67,9 +52,7 @@ class SqliteStore:
         self._embeddings = Embeddings(self._database, generation, dim)
         folder = location.folder / DERIVED.format(generation=generation)
         self.neighbours = Neighbours(self._embeddings, folder, dim)
-        self._version: int | None = None
-        self._files: dict[int, list[FileOf]] = {}
-        self._meeting: dict[Condition, np.ndarray] = {}
+        self._nearest = NearestFiles(self._database, generation, self.neighbours)
 
     @property
     def location(self) -> Location:
@@ -97,9 +80,9 @@ class SqliteStore:
     def known(self, hashes: Collection[str]) -> set[str]:
         """See `PhotoStore`."""
         found: set[str] = set()
-        for part in _parts([bytes.fromhex(one) for one in set(hashes)]):
+        for part in in_parts([bytes.fromhex(one) for one in set(hashes)]):
             rows = self._ask(
-                f"SELECT hash FROM contents WHERE hash IN ({_marks(part)}) "
+                f"SELECT hash FROM contents WHERE hash IN ({marks(part)}) "
                 "AND id IN (SELECT content FROM embeddings_{g})",
                 part,
             )
@@ -109,8 +92,8 @@ class SqliteStore:
     def holding(self, hashes: Collection[str]) -> list[FileRow]:
         """See `PhotoStore`."""
         found: list[FileRow] = []
-        for part in _parts([bytes.fromhex(one) for one in set(hashes)]):
-            rows = self._ask(f"{listing.FILES} WHERE c.hash IN ({_marks(part)})", part)
+        for part in in_parts([bytes.fromhex(one) for one in set(hashes)]):
+            rows = self._ask(f"{listing.FILES} WHERE c.hash IN ({marks(part)})", part)
             found += map(listing.file_of, rows)
         return found
 
@@ -200,81 +183,8 @@ class SqliteStore:
     def nearest(
         self, query: np.ndarray, k: int, filters: Filters | None = None, *, exact: bool = False
     ) -> list[Hit]:
-        """See `PhotoStore`.
-
-        A content is compared once, whatever number of files hold it. From
-        `neighbours.search.APPROXIMATE_FROM` contents on a graph of neighbours chooses what is
-        compared, and conditions are then asked of what it chose, unless `exact`.
-        """
-        while True:
-            version = self._database.version()
-            condition = self._condition(filters)
-            found = self._nearest_files(query, k, condition, exact)
-            if self._database.version() == version:
-                return ranked(found, k)
-
-    def _nearest_files(
-        self, query: np.ndarray, k: int, condition: Condition, exact: bool
-    ) -> list[tuple[float, FileOf]]:
-        meeting = self._meeting.get(condition)
-        if not exact and (meeting is None or len(meeting) > FEW):
-            for count in (4 * k,) if condition is ALL else (SCORED, GRAPH_MOST):
-                wanted, enough = (k, k) if condition is ALL else (count, 2 * k)
-                scored = self.neighbours.by_graph(query, wanted, count)
-                found = [] if scored is None else self._with_files(scored, condition)
-                if len(found) >= enough:
-                    return found
-        allowed = None if condition is ALL else self._contents_meeting(condition)
-        wanted, rows = k, self._embeddings.counts().rows if allowed is None else len(allowed)
-        while True:
-            found = self._with_files(self.neighbours.near(query, wanted, allowed), condition)
-            if len(found) >= k or wanted >= rows:
-                return found
-            wanted *= 2  # contents that no file holds any more were among them
-
-    def _with_files(self, scored: Scored, condition: Condition) -> list[tuple[float, FileOf]]:
-        """Scores of contents, as scores of the files that hold them and meet the condition."""
-        numbers = scored[0].tolist()
-        files = self._files_of(numbers, condition)
-        return [
-            (score, file)
-            for number, score in zip(numbers, scored[1].tolist(), strict=True)
-            for file in files.get(number, ())
-        ]
-
-    def _files_of(self, contents: Sequence[int], condition: Condition) -> dict[int, list[FileOf]]:
-        self._forget_old()
-        known = self._files if condition is ALL else {}
-        found: dict[int, list[FileOf]] = {n: [] for n in contents if n not in known}
-        for part in _parts([*found]):
-            for number, id, folder, name, width, height in self._ask(
-                f"""SELECT f.content, f.id, d.path, f.name, c.width, c.height FROM files_{{g}} f
-                JOIN folders d ON d.id = f.folder JOIN contents c ON c.id = f.content
-                WHERE f.content IN ({",".join(map(str, part))}) AND {condition.text}""",
-                condition.values,
-            ):
-                path = listing.joined(folder, name)
-                found[number].append((path, listing.shown_id(id), width, height))
-        known.update(found)
-        return known
-
-    def _contents_meeting(self, condition: Condition) -> np.ndarray:
-        self._forget_old()
-        if condition not in self._meeting:
-            join = "JOIN contents c ON c.id = f.content" if "c." in condition.text else ""
-            rows = self._ask(
-                f"SELECT DISTINCT f.content FROM files_{{g}} f {join} WHERE {condition.text}",
-                condition.values,
-            )
-            while len(self._meeting) >= CONDITIONS:
-                self._meeting.pop(next(iter(self._meeting)), None)
-            self._meeting[condition] = np.sort(np.array(rows, np.int64).reshape(-1))
-        return self._meeting[condition]
-
-    def _forget_old(self) -> None:
-        version = self._database.version()
-        if version != self._version or len(self._files) > REMEMBERED:
-            self._files, self._meeting, self._version = {}, {}, version
+        """See `PhotoStore` and `NearestFiles`."""
+        return ranked(self._nearest.find(query, k, self._condition(filters), exact), k)
 
     def _condition(self, filters: Filters | None) -> Condition:
         folders = []
@@ -293,7 +203,7 @@ class SqliteStore:
             "WHERE f.id = ?",
             [listing.number_of(id)],
         )
-        return unpacked(rows[0][0]) if rows else None
+        return unpacked(rows[0], self.dim)[0] if rows else None
 
     def newest(self, k: int, offset: int = 0, filters: Filters | None = None) -> list[PhotoFacts]:
         """See `PhotoStore`."""
@@ -377,7 +287,7 @@ class SqliteStore:
     def sentence_embeddings(self) -> np.ndarray:
         """See `PhotoStore`."""
         rows = self._ask("SELECT vector FROM sentences_{g} ORDER BY id")
-        return unpacked(b"".join(vector for (vector,) in rows)).reshape(-1, self.dim)
+        return unpacked([vector for (vector,) in rows], self.dim)
 
     def _sql(self, statement: str) -> str:
         return statement.replace("{g}", str(self.generation))
@@ -406,12 +316,3 @@ def drop_generations(location: Folder, keep: Collection[int]) -> None:
             if fnmatch(name, DERIVED.format(generation="*")) and name not in derived:
                 location.remove_folder(name)
     database.carry_over()
-
-
-def _parts(values: Sequence[Any]) -> Iterator[Sequence[Any]]:
-    for start in range(0, len(values), AT_ONCE):
-        yield values[start : start + AT_ONCE]
-
-
-def _marks(values: Sequence[Any]) -> str:
-    return ",".join("?" * len(values))
