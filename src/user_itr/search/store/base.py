@@ -5,17 +5,27 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
 from user_itr.search.filters import Filters
 from user_itr.search.found import Hit, PhotoFacts
+from user_itr.search.location import Location
+
+LAST = 2**63 - 1
+"""The largest number that a database keeps."""
 
 
-@dataclass(frozen=True, slots=True)
-class FileState:
+def fitting(number: int) -> int:
+    """A number, or the nearest one that fits 64 bits."""
+    return min(max(number, -LAST), LAST)
+
+
+class FileState(NamedTuple):
     """What the file system says of a file; two equal states mean that nothing was changed.
+
+    Numbers beyond 64 bits, such as times after 2262, come back as the nearest that fit (`fitting`).
 
     Attributes:
         size: bytes.
@@ -30,8 +40,7 @@ class FileState:
     inode: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class FileRow:
+class FileRow(NamedTuple):
     """A file of an index and the contents that it held when it was read.
 
     Attributes:
@@ -81,6 +90,11 @@ class PhotoStore(Protocol):
     Writing methods need the index's lock. Each raises IndexStoreError where the database fails.
     """
 
+    @property
+    def location(self) -> Location:
+        """Of the index."""
+        ...
+
     def __len__(self) -> int:
         """Files in the index."""
         ...
@@ -92,7 +106,7 @@ class PhotoStore(Protocol):
         ...
 
     def content_sizes(self) -> set[int]:
-        """Sizes in bytes of all contents that have an embedding."""
+        """Sizes in bytes of all contents that have an embedding, and perhaps of some others."""
         ...
 
     def known(self, hashes: Collection[str]) -> set[str]:
@@ -100,7 +114,7 @@ class PhotoStore(Protocol):
         ...
 
     def holding(self, hashes: Collection[str]) -> list[FileRow]:
-        """Files of all roots whose contents are among `hashes`."""
+        """Files of all roots that hold one of these contents."""
         ...
 
     def write(
@@ -109,11 +123,15 @@ class PhotoStore(Protocol):
         contents: Sequence[ContentRow] = (),
         gone: Collection[str] = (),
     ) -> list[str]:
-        """Add contents, insert or replace files by path, and remove those that moved away, in one
-        atomic step.
+        """Add contents, insert or replace files by path, and remove files, in one atomic step.
 
-        A file's contents are among `contents` or known. Contents that are known already stay as
-        they are. `gone` are paths to remove; one that is not there is passed over.
+        A file's contents are among `contents` or known. Contents that are known already keep
+        their embedding.
+
+        Args:
+            files: to insert or replace.
+            contents: to add.
+            gone: paths of files to remove; those that are not there are passed over.
 
         Returns:
             Paths that were left as they were, because their contents are not known (a store that
