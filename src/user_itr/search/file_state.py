@@ -8,16 +8,15 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
-from user_itr.search.store.base import FileState
+from user_itr.search.store.base import LAST, FileState, fitting
 
 RACY_NS = 2_000_000_000
-"""A file that was changed so shortly before it was read may be changed again at the same time stamp:
+"""A file that was changed so shortly before it was read may change again at the same time stamp: the
 clocks of file systems tick in up to 2 s (FAT)."""
 
 NEVER_EQUAL = -1
 """A `ctime_ns` that no file has: the next run reads the file again."""
 
-_LAST = 2**63 - 1
 _MOUNTS = Path("/proc/self/mountinfo")
 _NUMBERS_CHANGE = ("exfat", "vfat", "msdos", "9p", "fuse", "vboxsf", "prl_fs", "vmhgfs", "afs")
 """Types of file systems, by their beginning, that may number a file anew at each mount."""
@@ -25,15 +24,10 @@ _NUMBERS_CHANGE = ("exfat", "vfat", "msdos", "9p", "fuse", "vboxsf", "prl_fs", "
 
 def state_of(status: os.stat_result) -> FileState:
     """The state in a file's status; times and numbers are kept within 63 bits."""
-    inode = status.st_ino & _LAST if numbers_are_stable(status.st_dev) else 0
+    inode = status.st_ino & LAST if numbers_are_stable(status.st_dev) else 0
     return FileState(
-        status.st_size, within(status.st_mtime_ns), within(status.st_ctime_ns), inode
+        status.st_size, fitting(status.st_mtime_ns), fitting(status.st_ctime_ns), inode
     )
-
-
-def within(time_ns: int) -> int:
-    """A time as near as 64 bits come to it: file systems hold the year 2300."""
-    return time_ns if -_LAST < time_ns < _LAST else max(-_LAST, min(time_ns, _LAST))
 
 
 def settled(state: FileState, now_ns: int) -> FileState:
@@ -42,22 +36,12 @@ def settled(state: FileState, now_ns: int) -> FileState:
     As git's index does with "racily clean" entries.
     """
     fresh = abs(now_ns - state.mtime_ns) < RACY_NS or state.ctime_ns > now_ns - RACY_NS
-    return FileState(state.size, state.mtime_ns, NEVER_EQUAL, state.inode) if fresh else state
+    return state._replace(ctime_ns=NEVER_EQUAL) if fresh else state
 
 
 def same(stored: FileState, found: FileState) -> bool:
-    """Whether a file was left alone, by all that both states know."""
-    return (
-        stored.mtime_ns == found.mtime_ns
-        and stored.size == found.size
-        and (stored.ctime_ns == found.ctime_ns or not stored.ctime_ns or not found.ctime_ns)
-        and (stored.inode == found.inode or not stored.inode or not found.inode)
-    )
-
-
-def knows_more(found: FileState, stored: FileState) -> bool:
-    """Whether `found` has a time or a number that `stored`, of an older format, lacks."""
-    return bool((found.ctime_ns and not stored.ctime_ns) or (found.inode and not stored.inode))
+    """Whether a file was left alone; its number tells nothing where one of the two lacks it."""
+    return stored == found or (stored[:3] == found[:3] and not (stored.inode and found.inode))
 
 
 @functools.lru_cache(maxsize=256)

@@ -64,6 +64,7 @@ class Photo:
         taken: when, by the camera's clock (EXIF), where it says so; that of a PNG only where it
             stands before the pixels.
         contents: what was read.
+        location: where, as latitude and longitude in degrees (WGS 84), where the file says so.
     """
 
     path: Path
@@ -72,6 +73,7 @@ class Photo:
     height: int
     taken: datetime | None
     contents: Contents
+    location: tuple[float, float] | None = None
 
 
 def load_photo(photo: Path | ArchiveMember, preprocess: Preprocess, draft: int | None) -> Photo:

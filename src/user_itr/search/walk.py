@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import os
 import stat
-import unicodedata
 from collections import Counter
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from user_itr.data.images import IMAGE_SUFFIXES
+from user_itr.data.formats import IMAGE_SUFFIXES, RAW_SUFFIXES, raw_installed, why_passed_over
 from user_itr.errors import ConfigError, DataError
-from user_itr.search.file_state import state_of, within
+from user_itr.search.file_state import state_of
 from user_itr.search.leaving_out import (
     DOUBLES,
     EXCLUDED,
@@ -28,13 +27,11 @@ from user_itr.search.leaving_out import (
     usual_reason,
 )
 from user_itr.search.photos import Skipped
-from user_itr.search.store.base import FileState
+from user_itr.search.store.base import FileState, fitting
 
 SIDECAR = ".xmp"
 NO_ENDING = "no ending"
 IRREGULAR = "is no regular file; give an image file."
-RAW_SUFFIXES: frozenset[str] = frozenset({".cr2", ".dng", ".nef", ".arw"})
-NEEDS_RAW = "raw photographs (`pip install user-itr[raw]` reads them)"
 _VIDEOS = frozenset({".mp4", ".mov", ".m4v", ".avi", ".mts", ".m2ts", ".3gp", ".mkv", ".mpg"})
 _MARKED = ".$#@"
 """First letters of the names that may be special."""
@@ -105,7 +102,8 @@ def walk_photo(path: str) -> Walk:
     folder, name = os.path.split(path)
     try:
         _add(found, path, os.stat(path))  # noqa: PTH116
-        names = os.listdir(folder)
+        with os.scandir(folder) as listing:
+            names = [entry.name for entry in listing]
     except OSError as error:
         found.present.add(path)
         found.skipped.append((Path(path), unreadable(error)))
@@ -128,6 +126,7 @@ class _Walker:
         self.folder_links: list[tuple[str, Patterns]] = []
         self.file_links: list[str] = []
         self.visited: set[tuple[int, int]] = set()
+        self.reads_raw = raw_installed()
 
     def run(self) -> Walk:
         root = self.found.root
@@ -193,15 +192,13 @@ class _Walker:
             else:
                 raws.append(entry)
         if raws:
-            photos += self._undeveloped(base, raws, photos)
+            photos += self._alone(base, raws, photos)
         if self._stat(folder, base, photos):
             self.folders += [(below, patterns) for below in folders]
             if sidecars:
                 _add_sidecars(self.found, folder, [photo.name for photo in photos], sidecars)
 
-    def _unusual(
-        self, entry: os.DirEntry[str], folder: str, base: str, wanted: bool
-    ) -> bool:
+    def _unusual(self, entry: os.DirEntry[str], folder: str, base: str, wanted: bool) -> bool:
         """Whether an entry is passed over by its name or attributes; it is counted then."""
         name = entry.name
         if base + name == self.index:
@@ -230,14 +227,20 @@ class _Walker:
         if ending == SIDECAR:
             sidecars.append(name)
         else:
-            self.found.passed_over[ending or NO_ENDING] += 1
+            self._count(name)
         if ending == SIDECAR or ending in _VIDEOS:
             self.found.signs[folder] = os.path.join(folder, name)  # noqa: PTH118
+
+    def _count(self, name: str) -> None:
+        """Count a file that no decoder reads, by its ending."""
+        ending = _ending(name) or NO_ENDING
+        why = why_passed_over(name)
+        self.found.passed_over[ending if why is None else f"{ending}: {why.rstrip('.')}"] += 1
 
     def _link(self, path: str, wanted: bool, patterns: Patterns) -> None:
         is_folder = os.path.isdir(path)  # noqa: PTH112 - on text
         if not is_folder and not wanted:
-            self.found.passed_over[_ending(path) or NO_ENDING] += 1
+            self._count(path)
         elif patterns and patterns.exclude(path, folder=is_folder):
             self._pass_over(path, EXCLUDED)
         elif not is_folder:
@@ -263,7 +266,7 @@ class _Walker:
         self.visited.add(key)
         return True
 
-    def _undeveloped(
+    def _alone(
         self, base: str, raws: list[os.DirEntry[str]], photos: list[os.DirEntry[str]]
     ) -> list[os.DirEntry[str]]:
         """Raw photographs to take in; with a developed twin they are passed over."""
@@ -272,10 +275,10 @@ class _Walker:
         for raw in raws:
             if _stem(raw.name).lower() in developed:
                 self._pass_over(base + raw.name, RAW_TWINS)
-            elif _reads_raw():
+            elif self.reads_raw:
                 alone.append(raw)
             else:
-                self.found.passed_over[NEEDS_RAW] += 1
+                self._count(raw.name)
                 self.found.present.add(base + raw.name)
         return alone
 
@@ -293,9 +296,9 @@ class _Walker:
             reason = failed[0][1].strerror
             self.found.troubles[folder] = f"its files cannot be looked at ({reason})"
             return False
-        for path, error in failed:
+        for path, what in failed:
             self.found.present.add(path)
-            self.found.skipped.append((Path(path), unreadable(error)))
+            self.found.skipped.append((Path(path), unreadable(what)))
         return True
 
     def _stat_link(self, link: str) -> None:
@@ -325,7 +328,7 @@ def _add_sidecars(found: Walk, folder: str, photos: Iterable[str], sidecars: lis
             path = os.path.join(folder, name)  # noqa: PTH118
             with suppress(OSError):
                 status = os.stat(path)  # noqa: PTH116
-                state = (status.st_size, within(status.st_mtime_ns))
+                state = (status.st_size, fitting(status.st_mtime_ns))
                 found.sidecars[os.path.join(folder, photo)] = Sidecar(path, state)  # noqa: PTH118
 
 
@@ -359,61 +362,3 @@ def _is_utf8(path: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-def _reads_raw() -> bool:
-    return False
-
-
-def absolute(path: str | Path) -> Path:
-    """A path that a person gave: absolute, without links, `~` and Unicode forms as on the disk.
-
-    A name has several forms in Unicode ("é" is one character or two); the one on the disk counts.
-
-    Raises:
-        DataError: if it is no path.
-    """
-    try:
-        whole = Path(path).expanduser().absolute()
-        if not str(whole).isascii():
-            whole = _as_on_disk(whole)
-        return whole.resolve()
-    except (OSError, RuntimeError, ValueError) as error:  # no such user, a loop of links, a NUL
-        raise DataError(f"{str(path)!r} is no path ({error}).") from None
-
-
-def _as_on_disk(path: Path) -> Path:
-    found = Path(path.anchor)
-    for part in path.parts[1:]:
-        if not part.isascii():
-            with suppress(OSError):
-                names = os.listdir(found)
-                if part not in names:
-                    wanted = unicodedata.normalize("NFC", part)
-                    alike = (n for n in names if unicodedata.normalize("NFC", n) == wanted)
-                    part = next(alike, part)
-        found /= part
-    return found
-
-
-def outermost_with_images(folders: Iterable[Path], allow_empty: bool) -> list[Path]:
-    """The folders to go through so that all of `folders` are, none inside another, sorted.
-
-    Folders that are missing or hold no images are left out with `allow_empty`.
-
-    Raises:
-        DataError: if there is one and `allow_empty` is false.
-    """
-    wanted = {absolute(folder) for folder in folders}
-    found = []
-    for folder in sorted(wanted):
-        if not wanted.isdisjoint(folder.parents):
-            continue
-        if folder.is_file() or walk(str(folder)).files:
-            found.append(folder)
-        elif not allow_empty:
-            raise DataError(
-                f"{folder}: is missing or holds no images; mount the disk it is on, or let its "
-                "photos leave the index with --allow-empty (allow_empty=True)."
-            )
-    return found

@@ -5,7 +5,8 @@ points files whose contents are known at them (`placing`), lets go what is gone 
 (`leaving`), and encodes the rest (`encoding`).
 """
 
+from user_itr.search.update.forgetting import forget
 from user_itr.search.update.report import IndexReport, Kept
 from user_itr.search.update.run import Update, UpdateOptions
 
-__all__ = ["IndexReport", "Kept", "Update", "UpdateOptions"]
+__all__ = ["IndexReport", "Kept", "Update", "UpdateOptions", "forget"]

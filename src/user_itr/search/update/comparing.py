@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
 from user_itr.data.dates import sidecar_taken
-from user_itr.search.file_state import RACY_NS, knows_more, same
+from user_itr.search.file_state import RACY_NS, same
 from user_itr.search.photos import Contents
 from user_itr.search.store.base import FileRow, PhotoStore
 from user_itr.search.update.report import IndexReport
@@ -29,7 +29,7 @@ class Comparison:
         rows: what the index has of those.
         trusted: those that nothing but `verify` would look into.
         missing: rows whose file was not found.
-        behind: of unchanged files, those whose row is to be written again for other reasons.
+        behind: rows of unchanged files whose sidecars changed, came or went.
         unchanged: files that are left as they are.
     """
 
@@ -72,8 +72,8 @@ def compare(
             continue
         settled.add(row.path)
         sidecar = sidecars.get(row.path)
-        if row.sidecar != (sidecar and sidecar.state) or knows_more(state, row.state):
-            result.behind.append(replace(row, state=state))
+        if row.sidecar != (sidecar and sidecar.state):
+            result.behind.append(row)
         else:
             result.unchanged += 1
     result.todo = sorted(path for path in files if path not in settled)
@@ -106,23 +106,23 @@ class Rows:
         """A row with the date of the sidecar that is there now, if any."""
         sidecar = self.found.sidecars.get(row.path)
         if sidecar is None:
-            return row if row.sidecar is None else replace(row, sidecar=None, taken=None)
+            return row._replace(sidecar=None, taken=None)
         if before is not None and before.sidecar == sidecar.state:
-            return replace(row, sidecar=before.sidecar, taken=before.taken)
+            return row._replace(sidecar=before.sidecar, taken=before.taken)
         try:
             now = time.time_ns()
             taken = _taken(sidecar.path)
         except OSError as error:
             self.report.skipped.append((Path(sidecar.path), unreadable(error)))
             known = (None, None) if before is None else (before.sidecar, before.taken)
-            return replace(row, sidecar=known[0], taken=known[1])
+            return row._replace(sidecar=known[0], taken=known[1])
         size, mtime_ns = sidecar.state
         fresh = abs(now - mtime_ns) < RACY_NS  # it may change again at the same time stamp
-        return replace(row, sidecar=(size, -1 if fresh else mtime_ns), taken=taken)
+        return row._replace(sidecar=(size, -1 if fresh else mtime_ns), taken=taken)
 
 
 def _taken(sidecar: str) -> datetime | None:
-    with open(sidecar, "rb", opener=_without_waiting) as file:  # noqa: PTH123
+    with open(sidecar, "rb", opener=_without_waiting) as file:
         return sidecar_taken(file.read(MAX_SIDECAR_BYTES))
 
 

@@ -151,9 +151,7 @@ def is_gone(path: str) -> bool:
     return False
 
 
-def match_moves(
-    new: Sequence[FileRow], gone: Sequence[FileRow]
-) -> Iterator[tuple[str, FileRow]]:
+def match_moves(new: Sequence[FileRow], gone: Sequence[FileRow]) -> Iterator[tuple[str, FileRow]]:
     """The path of each file that moved, with the row that it had; each row goes to one file.
 
     Where several have the same contents, one with the same path below its root is preferred, then

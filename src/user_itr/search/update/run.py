@@ -12,7 +12,8 @@ from pathlib import Path
 from user_itr.errors import DataError
 from user_itr.search.encoder import Encoder
 from user_itr.search.leaving_out import WalkOptions
-from user_itr.search.store.base import FileRow, PhotoStore
+from user_itr.search.places import absolute
+from user_itr.search.store.base import PhotoStore
 from user_itr.search.update.comparing import Comparison, Rows, compare
 from user_itr.search.update.encoding import Encoding
 from user_itr.search.update.leaving import Leaving
@@ -38,7 +39,7 @@ class Update:
 
     Args:
         store: of the index, whose lock this process has.
-        place: a folder or a photo, absolute, or several photos.
+        place: a folder or a photo, or several photos.
         encoder: the model.
         options: how it is done.
         index: folder of the index, which is no folder of photos.
@@ -48,14 +49,15 @@ class Update:
     def __init__(
         self,
         store: PhotoStore,
-        place: Path | Sequence[Path],
+        place: str | Path | Sequence[str | Path],
         encoder: Encoder,
         options: UpdateOptions,
         index: Path | None = None,
         progress: Callable[[int, int], None] | None = None,
     ) -> None:
         self.store = store
-        self.places = [str(one) for one in ([place] if isinstance(place, Path) else place)]
+        places = [place] if isinstance(place, str | Path) else place
+        self.places = [str(absolute(one)) for one in places]
         self.encoder = encoder
         self.options = options
         self.index = None if index is None else str(index)
@@ -172,15 +174,11 @@ class Update:
             )
 
     def _catch_up(self, compared: Comparison, rows: Rows) -> None:
-        """Write rows of unchanged files whose sidecars changed, or that lack a time or number."""
+        """Write the dates of unchanged photos whose sidecars changed, came or went."""
         for start in range(0, len(compared.behind), CHUNK_ROWS):
-            olds = compared.behind[start : start + CHUNK_ROWS]
-            news = [rows.with_sidecar(old, old) for old in olds]
-            lost = set(self.store.write(news))
-            for old, new in zip(olds, news, strict=True):
-                changed = old.sidecar != new.sidecar and old.path not in lost
-                self.report.updated += changed
-                self.report.unchanged += not changed
+            chunk = compared.behind[start : start + CHUNK_ROWS]
+            self.store.write([rows.with_sidecar(row, row) for row in chunk])
+            self.report.updated += len(chunk)
 
     def _encode(self, placed: Placed, rows: Rows) -> dict[str, str]:
         """Encode what is left; returns the paths that could not be read."""
@@ -211,10 +209,3 @@ class Update:
             if root in counts and is_gone(root):
                 reason = f"is missing, and photos of it are in {self.report.folder} now"
                 self.report.kept.append(Kept(Path(root), counts[root], reason))
-
-
-def forgotten(store: PhotoStore, path: Path) -> list[FileRow]:
-    """The rows of a photo, or of all photos below a folder, whether it is there or not."""
-    whole = str(path)
-    prefix = os.path.join(whole, "")  # noqa: PTH118
-    return [row for row in store.files() if row.path == whole or row.path.startswith(prefix)]
