@@ -20,8 +20,8 @@ from colour_encoder import ColourEncoder
 from PIL import Image
 
 from user_itr.errors import UserItrError
-from user_itr.search import update as update_module
 from user_itr.search.index import ImageIndex
+from user_itr.search.update import encoding as update_module
 
 CHUNK_ROWS = 64
 BATCH = 16

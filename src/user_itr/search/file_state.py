@@ -11,7 +11,7 @@ from pathlib import Path
 from user_itr.search.store.base import LAST, FileState, fitting
 
 RACY_NS = 2_000_000_000
-"""A file that was changed so shortly before it was read may change again at the same time stamp: the
+"""A file that was changed so shortly before it was read may change again at the same time: the
 clocks of file systems tick in up to 2 s (FAT)."""
 
 NEVER_EQUAL = -1
@@ -42,6 +42,19 @@ def settled(state: FileState, now_ns: int) -> FileState:
 def same(stored: FileState, found: FileState) -> bool:
     """Whether a file was left alone; its number tells nothing where one of the two lacks it."""
     return stored == found or (stored[:3] == found[:3] and not (stored.inode and found.inode))
+
+
+def same_file(stored: FileState, found: FileState) -> bool:
+    """Whether it is surely one file that got another path, and no copy of it.
+
+    A renamed folder changes nothing in the states of its files. A copy may have the time and, on a
+    disk that was filled alike, the number; it has its own `ctime_ns`, which nobody can set.
+    """
+    return (
+        0 != stored.inode == found.inode
+        and stored.mtime_ns == found.mtime_ns
+        and stored.ctime_ns in (found.ctime_ns, NEVER_EQUAL)
+    )
 
 
 @functools.lru_cache(maxsize=256)

@@ -1,7 +1,8 @@
 """Which photos leave an index, and which stay though nothing is seen of them.
 
 A file that is absent is not taken for deleted: its disk may be unplugged, its folder unreadable.
-It leaves where its folder is there, can be read, and holds something still.
+It leaves where its folder is there, can be read, and holds something still; or where other files of
+the folder are seen elsewhere, as after a rename.
 """
 
 from __future__ import annotations
@@ -24,15 +25,22 @@ class Leaving:
         store: of the index.
         found: what the walk found.
         report: counts what left and tells what stays.
+        old_folders: folders that files were moved out of; see `Placed`.
         allow_empty: what is missing counts as deleted, whatever became of its folder.
     """
 
     def __init__(
-        self, store: PhotoStore, found: Walk, report: IndexReport, allow_empty: bool
+        self,
+        store: PhotoStore,
+        found: Walk,
+        report: IndexReport,
+        old_folders: set[str],
+        allow_empty: bool,
     ) -> None:
         self.store = store
         self.found = found
         self.report = report
+        self.old_folders = old_folders
         self.allow_empty = allow_empty
         self.kept: Counter[tuple[str, str]] = Counter()
         self._alive: dict[str, str] | None = None
@@ -105,7 +113,7 @@ class Leaving:
             if folder in self.found.troubles:
                 self.kept[folder, self.found.troubles[folder]] += 1
                 return False
-        if self.allow_empty or _parent(path) in self.alive:
+        if self.allow_empty or _parent(path) in self.alive or _parent(path) in self.old_folders:
             return True
         dead = _parent(path)
         for folder in self._folders(path):
@@ -118,7 +126,7 @@ class Leaving:
     def _is_still_gone(self, path: str, seen: dict[str, bool]) -> bool:
         """Look once more, just before a row goes: a disk may have gone since the walk."""
         folder = _parent(path)
-        if self.allow_empty:
+        if self.allow_empty or folder not in self.alive:
             return is_gone(path)
         if folder not in seen:
             seen[folder] = os.path.lexists(self.alive[folder])

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 
 from user_itr.errors import DataError, UnreadableError
+from user_itr.search.file_state import same_file
 from user_itr.search.photos import Contents, hash_photo
 from user_itr.search.store.base import FileRow, PhotoStore
 from user_itr.search.update.comparing import Comparison, Rows
@@ -27,7 +28,9 @@ class Placed:
         copies: of these, the rows of further files with the same contents, by hash.
         unreadable: paths that could not be read, with the reason.
         moved_from: paths that the index has no more, because their photos moved away.
-        old_roots: roots outside this place that photos moved away from.
+        old_roots: roots that photos moved away from.
+        old_folders: folders that files were moved out of, on a file system that is there: what is
+            not found in them is gone.
         done: files that are through.
     """
 
@@ -36,6 +39,7 @@ class Placed:
     unreadable: dict[str, str] = field(default_factory=dict)
     moved_from: set[str] = field(default_factory=set)
     old_roots: set[str] = field(default_factory=set)
+    old_folders: set[str] = field(default_factory=set)
     done: int = 0
 
 
@@ -123,7 +127,10 @@ def _place_chunk(
             report.updated += not alike
         elif row.path in sources:
             report.moved += 1
-            placed.old_roots.add(sources[row.path].root)
+            source = sources[row.path]
+            placed.old_roots.add(source.root)
+            if same_file(source.state, found.files[row.path]):
+                placed.old_folders.add(os.path.dirname(source.path))  # noqa: PTH120 - on text
         else:
             report.added += 1
 
@@ -154,14 +161,14 @@ def is_gone(path: str) -> bool:
 def match_moves(new: Sequence[FileRow], gone: Sequence[FileRow]) -> Iterator[tuple[str, FileRow]]:
     """The path of each file that moved, with the row that it had; each row goes to one file.
 
-    Where several have the same contents, one with the same path below its root is preferred, then
-    one with the same name.
+    Where several have the same contents, the one with the same number is preferred, then one with
+    the same path below its root, then one with the same name.
     """
     left: dict[str, list[FileRow]] = defaultdict(list)
     for row in sorted(gone, key=lambda row: row.path):
         left[row.hash].append(row)
     waiting = [row for row in new if row.hash in left]
-    for alike in (_same_place, _same_name, _any):
+    for alike in (_same_inode, _same_place, _same_name, _any):
         unmatched = []
         for row in waiting:
             olds = left[row.hash]
@@ -172,6 +179,10 @@ def match_moves(new: Sequence[FileRow], gone: Sequence[FileRow]) -> Iterator[tup
                 olds.remove(old)
                 yield row.path, old
         waiting = unmatched
+
+
+def _same_inode(row: FileRow, old: FileRow) -> bool:
+    return 0 != row.state.inode == old.state.inode
 
 
 def _same_place(row: FileRow, old: FileRow) -> bool:

@@ -13,7 +13,7 @@ from user_itr.errors import DataError
 from user_itr.search.encoder import Encoder
 from user_itr.search.leaving_out import WalkOptions
 from user_itr.search.places import absolute
-from user_itr.search.store.base import PhotoStore
+from user_itr.search.store.base import FileRow, PhotoStore
 from user_itr.search.update.comparing import Comparison, Rows, compare
 from user_itr.search.update.encoding import Encoding
 from user_itr.search.update.leaving import Leaving
@@ -75,12 +75,8 @@ class Update:
         """
         start = time.monotonic()
         named = self._walk()
-        compared = compare(
-            self.store,
-            self.found,
-            named.__contains__ if named else self._is_below,
-            verify=self.options.verify,
-        )
+        belongs = named.__contains__ if named else self._is_below
+        compared = compare(self.store, self.found, belongs, verify=self.options.verify)
         self._refuse_lost(compared)
         report = self.report
         report.skipped += self.found.skipped
@@ -93,8 +89,11 @@ class Update:
         placed = place(
             self.store, self.found, compared, rows, self.options.workers, self._show
         )  # before the rows that photos moved from go
-        leaving = Leaving(self.store, self.found, report, self.options.allow_empty)
-        leaving.leave([row for row in compared.missing if row.path not in placed.moved_from])
+        leaving = Leaving(
+            self.store, self.found, report, placed.old_folders, self.options.allow_empty
+        )
+        missing = [*compared.missing, *self._elsewhere(placed, belongs)]
+        leaving.leave([row for row in missing if row.path not in placed.moved_from])
         unreadable = placed.unreadable | self._encode(placed, rows)
         leaving.keep_of_unreadable(unreadable, compared.rows)
         leaving.finish()
@@ -179,6 +178,17 @@ class Update:
             chunk = compared.behind[start : start + CHUNK_ROWS]
             self.store.write([rows.with_sidecar(row, row) for row in chunk])
             self.report.updated += len(chunk)
+
+    def _elsewhere(self, placed: Placed, belongs: Callable[[str], bool]) -> list[FileRow]:
+        """Rows outside this place of folders that were renamed and are in this place now."""
+        renamed = {folder for folder in placed.old_folders if is_gone(folder)}
+        if not renamed:
+            return []
+        return [
+            row
+            for row in self.store.files()
+            if os.path.dirname(row.path) in renamed and not belongs(row.path)  # noqa: PTH120
+        ]
 
     def _encode(self, placed: Placed, rows: Rows) -> dict[str, str]:
         """Encode what is left; returns the paths that could not be read."""
