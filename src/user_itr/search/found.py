@@ -38,7 +38,7 @@ def ranked(found: Sequence[tuple[float, tuple[str, Path, str, int, int]]], k: in
     """
     best_first = sorted(found, key=lambda one: (-one[0], one[1][0]))[:k]
     return [
-        Hit(rank, id, path, score if -1 <= score <= 1 else round(score), width, height)
+        Hit(rank, id, path, score if -1 <= score <= 1 else float(round(score)), width, height)
         for rank, (score, (_, path, id, width, height)) in enumerate(best_first, start=1)
     ]
 
