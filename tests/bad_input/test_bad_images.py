@@ -143,11 +143,11 @@ class Broken:
 
 
 BROKEN = [
-    Broken("bomb.png", lambda: png_header(30_000, 30_000), "pixels, which is the limit"),
-    Broken("bomb.gif", gif_header, "pixels, which is the limit"),
-    Broken("bomb.bmp", bmp_header, "pixels, which is the limit"),
-    Broken("bomb.tif", tiff_header, "pixels, which is the limit"),
-    Broken("wide.png", lambda: png_header(2**31 - 1, 2**31 - 1), "pixels, which is the limit"),
+    Broken("bomb.png", lambda: png_header(30_000, 30_000), "pixels is over the limit"),
+    Broken("bomb.gif", gif_header, "pixels is over the limit"),
+    Broken("bomb.bmp", bmp_header, "pixels is over the limit"),
+    Broken("bomb.tif", tiff_header, "pixels is over the limit"),
+    Broken("wide.png", lambda: png_header(2**31 - 1, 2**31 - 1), "pixels is over the limit"),
     Broken("text-bomb.png", text_bomb),
     Broken("no-width.png", lambda: png_header(0, 5)),
     Broken("empty.jpg", lambda: b"", ""),
