@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import io
 import os
-import struct
 import sys
+import threading
 import warnings
 from collections.abc import Collection, Iterator
-from contextlib import suppress
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
 
@@ -30,7 +30,7 @@ from user_itr.data.formats import (
     is_raw,
     why_unreadable,
 )
-from user_itr.data.mending import LEAST_SHARE, Mended, mended, share_there
+from user_itr.data.mending import CutShortError, Mended, mended, require_share
 from user_itr.data.metadata import Metadata, metadata_of
 from user_itr.data.raw import read_raw
 from user_itr.data.reading import IRREGULAR, read_file
@@ -56,6 +56,10 @@ MAX_PIXELS = 1 << 28
 """Images above this many pixels (16,384 x 16,384, 1 GiB as RGB) are refused before they are decoded
 (decompression bombs), in whatever format and to whatever size. Phones of "200 megapixels" have 196
 to 201.3 million."""
+
+_lock = threading.Lock()
+_decoding = 0
+_pillow_limit = Image.MAX_IMAGE_PIXELS
 
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -129,8 +133,7 @@ def decode_image(path: Path, draft: int | None = None, content: bytes | None = N
     try:
         if content is None:
             content = read_file(path)[0]
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with _our_limit():
             if is_raw(path.name, content):
                 return _decode_raw(path, content, draft)
             return _decode(path, content, draft)
@@ -170,7 +173,8 @@ def open_image(path: Path, content: bytes | None = None) -> Image.Image:
         return load_image(path, content=content)
     stream: IO[bytes] = path.open("rb") if content is None else io.BytesIO(content)
     try:
-        image = _open(stream)
+        with _our_limit():
+            image = _open(stream)
         require_pixels(path, image.size)
     except DataError:
         stream.close()
@@ -216,19 +220,30 @@ def turned(image: Image.Image, orientation: int) -> Image.Image:
 
 
 def _open(stream: IO[bytes]) -> ImageFile.ImageFile:
-    """As `Image.open` of the installed formats, without Pillow's limit of pixels, which is lower.
+    """As `Image.open` of the installed formats."""
+    return Image.open(stream, formats=installed_formats())
 
-    Raises:
-        UnidentifiedImageError: if no format takes it.
+
+@contextmanager
+def _our_limit() -> Iterator[None]:
+    """Without Pillow's limit of pixels, which is lower than `MAX_PIXELS`, and its warnings.
+
+    Pillow has one for the whole process: it is back when the last thread is done.
     """
-    prefix = stream.read(16)
-    for name in installed_formats():
-        factory, accept = Image.OPEN[name]
-        if accept is None or accept(prefix) is True:
-            stream.seek(0)
-            with suppress(SyntaxError, IndexError, TypeError, struct.error):
-                return factory(stream, "")
-    raise UnidentifiedImageError("of no known format")
+    global _pillow_limit, _decoding
+    with _lock:
+        if _decoding == 0:
+            _pillow_limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        _decoding += 1
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        with _lock:
+            _decoding -= 1
+            if _decoding == 0:
+                Image.MAX_IMAGE_PIXELS = _pillow_limit
 
 
 def _decode(path: Path, content: bytes, draft: int | None) -> Decoded:
@@ -239,12 +254,14 @@ def _decode(path: Path, content: bytes, draft: int | None) -> Decoded:
     except Exception as error:
         refusal = error
     for repaired in mended(content, MAX_PIXELS):
-        with suppress(OSError, ValueError, TypeError, SyntaxError, struct.error):
-            found = _decode_as_it_is(path, repaired.content, draft, repaired)
-            share = share_there(found.image) if repaired.cut else 1
-            if share >= LEAST_SHARE:
-                return found
-            refusal = OSError(f"cut short, with {share:.0%} of the picture there")
+        try:
+            return _decode_as_it_is(path, repaired.content, draft, repaired)
+        except CutShortError as error:
+            refusal = error
+        except DataError:
+            raise
+        except Exception:  # nosec B112 # the first reason says the most
+            continue
     raise refusal
 
 
@@ -253,19 +270,20 @@ def _decode_as_it_is(
 ) -> Decoded:
     with _open(io.BytesIO(content)) as image:
         require_pixels(path, image.size)
-        width, height = image.size
         low_bytes = _low_bytes(image)
+        width, height = image.size
         if draft is not None and image.format in ("JPEG", "MPO"):
             image.draft("RGB", (draft, draft))
         image.load()
+        if damaged is not None and damaged.cut:
+            require_share(image)
         metadata = metadata_of(image, content)
         pixels = _twelve_bits(image, content, low_bytes) if low_bytes else image
     if damaged is not None:
-        metadata = Metadata(
-            Exif(damaged.exif) if damaged.exif else metadata.exif,
-            damaged.xmp or metadata.xmp,
-            metadata.texts,
-            metadata.content,
+        metadata = replace(
+            metadata,
+            exif=Exif(damaged.exif) if damaged.exif else metadata.exif,
+            xmp=damaged.xmp or metadata.xmp,
         )
     orientation = metadata.orientation
     if orientation > 4:

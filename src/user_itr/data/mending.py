@@ -7,13 +7,15 @@ in memory, with what the pixels need and nothing else:
 - **Metadata** of JPEG, PNG, WebP, TIFF, HEIC and AVIF is left out, and the checksums of PNG made
   right.
 - **A file cut short** is taken where at least `LEAST_SHARE` of the picture is there: rows of a
-  JPEG or PNG, bytes of a BMP or TIFF. The rest is grey or black. A file with less is refused: it is
-  the half of a copy, and whoever looks at the report will want the whole.
+  JPEG or PNG, bytes of a TIFF or BMP; the rest is grey or black. A file with less is a copy that
+  was broken off, and is refused, so that somebody hears of it. Other formats need all their pixels,
+  as they do in viewers; what stands behind the pixels may be missing.
 - **Bytes before** the picture, at most `MOST_BEFORE`, are left out.
 """
 
 from __future__ import annotations
 
+import re
 import struct
 import zlib
 from collections.abc import Iterator
@@ -32,7 +34,11 @@ MOST_BEFORE = 1_024
 """Bytes before a picture's first."""
 
 _JPEG_END = b"\xff\xd9"
-_SIGNATURES = (b"\xff\xd8\xff", PNG, b"GIF87a", b"GIF89a")
+_FIRST_BYTES = re.compile(
+    rb"\xff\xd8\xff|\x89PNG\r\n\x1a\n|GIF8[79]a|RIFF....WEBP|II\*\0|MM\0\*"
+    rb"|\0\0\0.ftyp(?:heic|heix|mif1|msf1|avif)",
+    re.DOTALL,
+)
 _OTHER_FILES = (b"%", b"<", b"8BPS", b"ID3", b"RIFF", b"PK", b"\0\0\0")
 """First bytes of files that may hold a picture and are no picture: PDF, SVG, music, archives."""
 
@@ -53,7 +59,7 @@ class Mended:
         content: the file.
         exif: what the damaged file had as EXIF.
         xmp: what it had as XMP.
-        cut: whether the end of the picture may be missing; see `share_there`.
+        cut: whether the end of the picture may be missing; see `require_share`.
     """
 
     content: bytes
@@ -84,18 +90,29 @@ def mended(content: bytes, most_pixels: int) -> Iterator[Mended]:
     elif content.startswith(b"BM"):
         yield Mended(_padded(content))
     elif not content.startswith(_OTHER_FILES):
-        places = [content.find(mark, 1, MOST_BEFORE + 16) for mark in _SIGNATURES]
-        for place in sorted(place for place in places if place > 0):
-            yield Mended(content[place:])
-            yield from mended(content[place:], most_pixels)
+        for found in _FIRST_BYTES.finditer(content, 1, MOST_BEFORE + 16):
+            yield Mended(content[found.start() :])
+            yield from mended(content[found.start() :], most_pixels)
 
 
-def share_there(image: Image.Image) -> float:
-    """How much of a JPEG's picture was there: decoders fill what is missing with middle grey."""
+class CutShortError(OSError):
+    """Too little of a picture is there."""
+
+
+def require_share(image: Image.Image) -> None:
+    """Refuse a JPEG, as its pixels lie, of which less than `LEAST_SHARE` was there.
+
+    Decoders fill the rows that are missing with middle grey.
+
+    Raises:
+        CutShortError: if it is less.
+    """
     pixels = np.asarray(image)
     missing = np.isin(pixels, (127, 128)).reshape(len(pixels), -1).all(1)
     there = np.flatnonzero(~missing)
-    return (there[-1] + 1) / len(pixels) if len(there) else 0.0
+    share = (there[-1] + 1) / len(pixels) if len(there) else 0.0
+    if share < LEAST_SHARE:
+        raise CutShortError(f"cut short, with {share:.0%} of its rows there")
 
 
 def _mended_jpeg(content: bytes) -> Mended:
