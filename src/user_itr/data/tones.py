@@ -89,7 +89,7 @@ def _scale(values: np.ndarray, whole: bool) -> tuple[float, float]:
 
 
 def _scaled(values: np.ndarray, black: float, white: float) -> np.ndarray:
-    part = (values.astype(np.float64) - black) * (255 / (white - black))
+    part = (values.astype(np.float64) - black) * 255 / (white - black)
     return np.asarray(np.floor(part.clip(0, 255) + 0.5).astype(np.uint8))
 
 
