@@ -38,9 +38,11 @@ def exif(
     """A TIFF structure without pixels, whatever the values are."""
     first = list(image)
     directories: list[list[Tag]] = [first]
+    pointers: dict[int, int] = {}
     for pointer, tags in ((0x8769, camera), (0x8825, gps)):
         if tags is not None:
-            first.append((pointer, LONG, 1, struct.pack("<I", len(directories))))
+            first.append((pointer, LONG, 1, b""))
+            pointers[pointer] = len(directories)
             directories.append(list(tags))
     first.sort(key=lambda tag: tag[0])
     places = [8]
@@ -50,8 +52,8 @@ def exif(
     for tags in directories:
         head += struct.pack("<H", len(tags))
         for tag, kind, count, value in tags:
-            if tags is first and tag in (0x8769, 0x8825):
-                value = struct.pack("<I", places[struct.unpack("<I", value)[0]])
+            if tags is first and tag in pointers:
+                value = struct.pack("<I", places[pointers[tag]])
             if len(value) > 4:
                 value, body = struct.pack("<I", end + len(body)), body + value
             head += struct.pack("<HHI", tag, kind, count) + value.ljust(4, b"\0")

@@ -39,9 +39,10 @@ _FIRST_BYTES = re.compile(
     rb"|\0\0\0.ftyp(?:heic|heix|mif1|msf1|avif)",
     re.DOTALL,
 )
-_OTHER_FILES = (b"%", b"<", b"8BPS", b"ID3", b"RIFF", b"PK", b"\0\0\0")
+_OTHER_FILES = (b"%", b"<", b"8BPS", b"ID3", b"RIFF", b"PK")
 """First bytes of files that may hold a picture and are no picture: PDF, SVG, music, archives."""
 
+_WEBP_PIXELS = frozenset((b"VP8 ", b"VP8L", b"ALPH", b"ANIM", b"ANMF"))
 _TIFF_TAGS = frozenset(
     {
         *(254, 256, 257, 258, 259, 262, 266, 273, 274, 277, 278, 279, 284, 292, 293, 317, 320),
@@ -135,12 +136,19 @@ def _mended_jpeg(content: bytes) -> Mended:
             exif += segment.removeprefix(PREFIX)
         elif kind == 0xE1 and segment.startswith(b"http://ns.adobe.com/xap/1.0/\0"):
             xmp = segment.split(b"\0", 1)[1]
-        elif kind == 0xEE or not (0xE0 <= kind <= 0xEF or kind == 0xFE):  # Adobe's says the colours
+        elif _shapes_pixels(kind, segment):
             kept.append(content[place:end])
         place = end
     whole = b"".join(kept)
     cut = not whole.rstrip(b"\0").endswith(_JPEG_END)
     return Mended(whole + _JPEG_END, exif, xmp, cut)
+
+
+def _shapes_pixels(kind: int, segment: bytes) -> bool:
+    """Whether a JPEG's segment does; of the metadata, Adobe's says what the colours are."""
+    if kind == 0xEE:
+        return segment.startswith(b"Adobe") and len(segment) >= 12
+    return not (0xE0 <= kind <= 0xEF or kind == 0xFE)
 
 
 def _mended_png(content: bytes, most_pixels: int) -> Iterator[Mended]:
@@ -223,7 +231,7 @@ def _mended_webp(content: bytes) -> Mended:
             dropped[kind] = data
         elif kind == b"VP8X" and len(data) == 10:
             kept.append(content[place : place + 8] + bytes([data[0] & ~0x2C]) + data[1:])
-        else:
+        elif kind in _WEBP_PIXELS:
             kept.append(content[place : place + 8] + data + b"\0" * (length % 2))
         place += 8 + length + length % 2
     body = b"WEBP" + b"".join(kept)
