@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from user_itr.data.formats import IMAGE_SUFFIXES, RAW_SUFFIXES, raw_installed, why_passed_over
+from user_itr.data.reading import IRREGULAR
 from user_itr.errors import ConfigError, DataError
 from user_itr.search.file_state import state_of
 from user_itr.search.leaving_out import (
@@ -31,7 +32,6 @@ from user_itr.search.store.base import FileState, fitting
 
 SIDECAR = ".xmp"
 NO_ENDING = "no ending"
-IRREGULAR = "is no regular file; give an image file."
 _VIDEOS = frozenset({".mp4", ".mov", ".m4v", ".avi", ".mts", ".m2ts", ".3gp", ".mkv", ".mpg"})
 _MARKED = ".$#@"
 """First letters of the names that may be special."""
