@@ -234,7 +234,7 @@ def check(index: ImageIndex, shuffle: Shuffle, report: IndexReport, known: set[s
     numbers = {_hash(photo_bytes(number)): number for number in range(shuffle.next_number)}
     encoder = NoiseEncoder()
     for path, digest in on_disk.items():
-        row, status = rows[path], os.stat(path)
+        row, status = rows[path], Path(path).stat()
         assert row.hash == digest, path
         assert (row.state.size, row.state.mtime_ns) == (status.st_size, status.st_mtime_ns), path
         facts = index.facts(photo_id(path))

@@ -71,13 +71,14 @@ def summary(reports: Sequence[IndexReport]) -> Table:
 
 def _passed_over(counts: Counter[str]) -> list[str]:
     from user_itr.search.leaving_out import WITH_HIDDEN
+    from user_itr.search.walk import NO_ENDING
 
     known, endings, explained = [], [], []
     for what, number in counts.most_common():
         if ": " in what:
             ending, why = what.split(": ", 1)
             explained.append(f"{ending} {number:,} ({why})")
-        elif what.startswith(".") or " " not in what or what == "no ending":
+        elif what.startswith(".") or what == NO_ENDING:
             endings.append(f"{what} {number:,}")
         else:
             known.append((what, number))

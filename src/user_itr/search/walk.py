@@ -233,14 +233,17 @@ class _Walker:
 
     def _count(self, name: str) -> None:
         """Count a file that no decoder reads, by its ending."""
-        ending = _ending(name) or NO_ENDING
-        why = why_passed_over(name)
-        self.found.passed_over[ending if why is None else f"{ending}: {why.rstrip('.')}"] += 1
+        reason = usual_reason(name, "")
+        if reason is None:
+            why = why_passed_over(name)
+            ending = _ending(name) or NO_ENDING
+            reason = ending if why is None else f"{ending}: {why.rstrip('.')}"
+        self.found.passed_over[reason] += 1
 
     def _link(self, path: str, wanted: bool, patterns: Patterns) -> None:
         is_folder = os.path.isdir(path)  # noqa: PTH112 - on text
         if not is_folder and not wanted:
-            self._count(path)
+            self._count(os.path.basename(path))  # noqa: PTH119 - on text
         elif patterns and patterns.exclude(path, folder=is_folder):
             self._pass_over(path, EXCLUDED)
         elif not is_folder:

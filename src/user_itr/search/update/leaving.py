@@ -74,27 +74,36 @@ class Leaving:
             )
 
     def keep_of_unreadable(self, unreadable: dict[str, str], rows: dict[str, FileRow]) -> None:
-        """Tell of files that could not be read: one line a folder where the folder is gone."""
-        dead: dict[str, str | None] = {}
+        """Tell of files that could not be read: one line for all where a folder has gone."""
+        dead: dict[str, tuple[str, str] | None] = {}
         lost: Counter[tuple[str, str]] = Counter()
         for path, reason in sorted(unreadable.items()):
             folder = _parent(path)
             if folder not in dead:
-                dead[folder] = trouble(folder)
-            what = dead[folder]
-            if what is None:
+                dead[folder] = self._outermost_dead(path)
+            gone = dead[folder]
+            if gone is None:
                 self.report.skipped.append((Path(path), reason))
                 continue
-            lost[folder, what] += 1
-            if path in rows:
-                self.kept[folder, what] += 1
+            lost[gone] += 1
+            self.kept[gone] += path in rows
         for (folder, what), number in lost.items():
             text = f"{what} since this run began; {_photos(number)} of it could not be read."
             self.report.skipped.append((Path(folder), text))
 
+    def _outermost_dead(self, path: str) -> tuple[str, str] | None:
+        """The largest folder around a file that went in the middle of the run, and how."""
+        dead = None
+        for folder in self._folders(path):
+            what = trouble(folder)
+            if what is None:
+                break
+            dead = folder, what
+        return dead
+
     def finish(self) -> None:
         """Tell what was kept, and the folders that could not be gone through."""
-        for (folder, what), number in sorted(self.kept.items()):
+        for (folder, what), number in sorted((+self.kept).items()):
             self.report.kept.append(Kept(Path(folder), number, what))
         for folder, reason in sorted(self.found.troubles.items()):
             number = self.kept[folder, reason]
