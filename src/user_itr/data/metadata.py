@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from PIL import Image
+from PIL import ExifTags, Image
 
 from user_itr.data.exif import Exif
 
@@ -69,14 +69,21 @@ def metadata_of(image: Image.Image, content: bytes = b"") -> Metadata:
             if name in texts:
                 with suppress(ValueError):
                     exif = bytes.fromhex("".join(texts[name].split("\n")[3:]))
+    tags = Exif(exif if isinstance(exif, bytes) else b"")
     xmp = image.info.get("xmp") or texts.get("XML:com.adobe.xmp", "").encode()
     return Metadata(
-        Exif(exif if isinstance(exif, bytes) else b""),
+        tags,
         xmp if isinstance(xmp, bytes) else b"",
         texts,
         content,
-        upright=image.format == "TIFF",
+        upright=image.format == "TIFF" and _pillow_turns(tags),
     )
+
+
+def _pillow_turns(tags: Exif) -> bool:
+    """Whether Pillow has understood a TIFF's orientation, and so turned the picture."""
+    said = tags.image(ExifTags.Base.Orientation)
+    return said is None or said in range(1, 9)
 
 
 def png_chunks(content: bytes) -> Iterator[tuple[bytes, bytes]]:
