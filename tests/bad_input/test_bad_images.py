@@ -40,7 +40,8 @@ def sixteen_bits() -> bytes:
 
 def animated(format: str) -> bytes:
     frames = [Image.new("RGB", (8, 6), colour) for colour in (RED, (0, 0, 255))]
-    return encoded(frames[0], format, save_all=True, append_images=frames[1:], lossless=True)
+    options = {"lossless": True} if format == "WEBP" else {}
+    return encoded(frames[0], format, save_all=True, append_images=frames[1:], **options)
 
 
 def turned() -> bytes:
@@ -87,6 +88,8 @@ SOUND = [
     Sound("animated.gif", lambda: animated("GIF")),
     Sound("animated.png", lambda: animated("PNG")),
     Sound("animated.webp", lambda: animated("WEBP")),
+    Sound("pages.tif", lambda: animated("TIFF")),
+    Sound("frames.mpo", lambda: animated("MPO")),
     Sound("progressive.jpg", lambda: encoded(red(), "JPEG", progressive=True, quality=100)),
     Sound("turned.jpg", turned),
     Sound("a-png-by-content.jpg", lambda: encoded(red(), "PNG")),

@@ -212,6 +212,23 @@ def test_odd_tags_of_a_tiff() -> None:
         same(sound[: place + 2] + struct.pack("<HI", kind, 1 << 20) + sound[place + 8 :], TURNED)
 
 
+@pytest.mark.parametrize(
+    "entry",
+    [
+        struct.pack("<HHIf", ORIENTATION, 11, 1, 6.0),
+        struct.pack("<HHIHH", ORIENTATION, 3, 2, 6, 1),
+        struct.pack("<HHI4s", ORIENTATION, 2, 2, b"6\0\0\0"),
+        struct.pack("<HHII", ORIENTATION, 4, 1, 6),
+    ],
+)
+def test_odd_orientations_of_a_tiff(entry: bytes) -> None:
+    sound = encoded(blocks(), "TIFF", tiffinfo={ORIENTATION: 6})
+    usual = struct.pack("<HHIHH", ORIENTATION, 3, 1, 6, 0)
+    assert sound.count(usual) == 1
+    same(sound.replace(usual, entry), TURNED)
+    same(sound.replace(usual, struct.pack("<HHII", ORIENTATION, 5, 1, 1 << 31)))
+
+
 def large(format: str, **options: object) -> bytes:
     noise = np.random.default_rng(1).integers(0, 256, (80, 60, 3), dtype=np.uint8)
     picture = Image.fromarray(noise).resize((240, 320), Image.Resampling.BICUBIC)

@@ -196,6 +196,35 @@ def test_colours_of_12_bits_in_a_packed_tiff(order: str) -> None:
     assert [found.getpixel((x, 0)) for x in (0, 1)] == [(255, 128, 0), (0, 1, 255)]
 
 
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("packed", [None, "zlib"])
+@pytest.mark.parametrize("kind", ["u2", "u4", "u8", "i4", "f2", "f4", "f8"])
+def test_every_kind_of_number_in_a_tiff(kind: str, packed: str | None, order: str) -> None:
+    """By tifffile, which knows more of them than Pillow reads."""
+    tifffile = pytest.importorskip("tifffile")
+    most = {"u2": 65_535, "u4": 2**32 - 1, "u8": 2**40, "i4": 2**31 - 1}.get(kind, 1)
+    ramp = np.array([[0, most // 2 + 1 if most > 1 else 0.5, most]]).astype(order + kind)
+    for values, photometric, wanted in (
+        (ramp, "minisblack", [0, 128, 255]),
+        (ramp, "miniswhite", [255, 127, 0]),
+        (np.stack([ramp, ramp, ramp[:, ::-1]], 2), "rgb", [0, 128, 255]),
+    ):
+        stream = io.BytesIO()
+        turned = [(274, "H", 1, 6, True)]
+        tifffile.imwrite(
+            stream,
+            values,
+            photometric=photometric,
+            byteorder=order,
+            compression=packed,
+            extratags=turned,
+        )
+        found = np.asarray(load_image(Path("a"), None, stream.getvalue()))
+        assert found.shape == (3, 1, 3)
+        assert found[:, 0, 0].tolist() == wanted
+        assert found[:, 0, 2].tolist() == (wanted[::-1] if photometric == "rgb" else wanted)
+
+
 @pytest.mark.parametrize(
     ("image", "wanted"),
     [

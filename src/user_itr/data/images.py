@@ -20,6 +20,7 @@ from typing import IO
 import numpy as np
 from PIL import Image, ImageFile, UnidentifiedImageError
 
+from user_itr.data.deep_tiff import is_misread, unpack_deep_tiff
 from user_itr.data.exif import Exif
 from user_itr.data.formats import (
     FORMATS,
@@ -49,6 +50,7 @@ __all__ = [
     "find_images",
     "load_image",
     "open_image",
+    "require_pixels",
     "turned",
 ]
 
@@ -278,7 +280,11 @@ def _decode_as_it_is(
         if damaged is not None and damaged.cut:
             require_share(image)
         metadata = metadata_of(image, content)
-        pixels = _twelve_bits(image, content, low_bytes) if low_bytes else image
+        pixels: Image.Image = image
+        if low_bytes:
+            pixels = _twelve_bits(image, content, low_bytes)
+        elif is_misread(image) and (deep := unpack_deep_tiff(content, MAX_PIXELS)) is not None:
+            pixels = turned(deep, metadata.exif.orientation or 1)
     if damaged is not None:
         metadata = replace(
             metadata,

@@ -15,6 +15,7 @@ in memory, with what the pixels need and nothing else:
 
 from __future__ import annotations
 
+import io
 import re
 import struct
 import zlib
@@ -24,7 +25,8 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from user_itr.data.exif import PREFIX
+from user_itr.data.deep_tiff import unpack_deep_tiff
+from user_itr.data.exif import PREFIX, Exif
 from user_itr.data.metadata import PNG, png_chunks
 
 LEAST_SHARE = 0.75
@@ -88,6 +90,10 @@ def mended(content: bytes, most_pixels: int) -> Iterator[Mended]:
         bare = _bare_tiff(content)
         yield Mended(bare, content)
         yield Mended(_padded(bare), content)
+        if (image := unpack_deep_tiff(content, most_pixels)) is not None:
+            stream = io.BytesIO()
+            image.save(stream, "PNG", compress_level=0)
+            yield Mended(stream.getvalue(), content)
     elif content.startswith(b"BM"):
         yield Mended(_padded(content))
     elif not content.startswith(_OTHER_FILES):
@@ -261,8 +267,11 @@ def _bare_tiff(content: bytes) -> bytes:
         kept = []
         for number in range(count):
             place = start + 2 + 12 * number
-            (tag,) = struct.unpack_from(order + "H", content, place)
-            if tag in _TIFF_TAGS and place + 12 <= len(content):
+            tag, kind, values = struct.unpack_from(order + "HHI", content, place)
+            if tag == 274 and (kind, values) != (3, 1):
+                way = Exif(content).orientation or 1
+                kept.append(struct.pack(order + "HHIHH", tag, 3, 1, way, 0))
+            elif tag in _TIFF_TAGS and place + 12 <= len(content):
                 kept.append(content[place : place + 12])
         body = struct.pack(order + "H", len(kept)) + b"".join(kept) + bytes(4)
         with_all[start : start + len(body)] = body
