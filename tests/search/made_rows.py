@@ -13,7 +13,7 @@ from user_itr.search.photos import content_hash
 from user_itr.search.store.base import ContentRow, FileRow, FileState, PhotoStore
 
 
-def unit(count: int, dim: int, seed: int = 0) -> np.ndarray:
+def unit(count: int, dim: int = 32, seed: int = 0) -> np.ndarray:
     vectors = np.random.default_rng(seed).normal(size=(count, dim))
     return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import unicodedata
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -27,6 +28,9 @@ FROM files_{g} f JOIN folders d ON d.id = f.folder JOIN roots r ON r.id = f.root
 """Of files, as an update compares them."""
 
 HALF = 2**63
+
+ACCENTS = re.compile("[\u0300-\u036f]")
+"""Marks that FTS5 takes for parts of the letters before them, and leaves out of its words."""
 
 
 def file_of(row: Sequence[Any]) -> FileRow:
@@ -89,7 +93,8 @@ def day_of(number: int) -> date:
 
 def match_of(words: str) -> str | None:
     """Words as FTS5 is asked for rows that have all of them, each by its beginning."""
-    found = re.findall(r"\w+", words.replace("_", " "))
+    plain = ACCENTS.sub("", unicodedata.normalize("NFD", words))
+    found = re.findall(r"[^\W_]+", unicodedata.normalize("NFC", plain))
     return " ".join(f'"{word}"*' for word in found) or None
 
 
