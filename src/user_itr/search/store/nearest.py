@@ -104,10 +104,13 @@ class NearestFiles:
         """
         while True:
             read = self._read()
+            known = len(read.files)
             asked = self._asked(read, filters)
             found = None if exact else self._by_graph(query, k, read, asked)
             if found is None:
                 found = self._all(query, k, read, asked)
+            if filters is None and len(read.files) == known:  # all is of one state of the database
+                return found
             if self._database.version() == read.version:  # else the files changed in between
                 return found
 
