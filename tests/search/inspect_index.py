@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from user_itr.search.index import ImageIndex
 from user_itr.search.photos import photo_id
-from user_itr.search.store.base import FileRow
+from user_itr.search.store.base import FileRow, PhotoStore
 from user_itr.search.update import IndexReport
 
 COUNTS = ("added", "updated", "unchanged", "removed")
@@ -15,6 +15,7 @@ def counts(report: IndexReport) -> tuple[int, ...]:
 
 
 def files(index: ImageIndex) -> dict[str, FileRow]:
+    """The rows of files by path."""
     rows = index.ask(lambda store: list(store.files()))
     by_path = {row.path: row for row in rows}
     assert len(by_path) == len(rows) == len(index), "a path is in the index twice"
@@ -22,10 +23,29 @@ def files(index: ImageIndex) -> dict[str, FileRow]:
 
 
 def content(index: ImageIndex) -> dict[str, tuple[object, ...]]:
-    """Of each path: size, time and root of the file, and its embedding."""
-    found = {}
-    for path, row in files(index).items():
-        embedding = index.embedding_of(photo_id(path))
-        assert embedding is not None
-        found[path] = (row.state.size, row.state.mtime_ns, row.root, *embedding.tolist())
-    return found
+    """What the index has of each photo, by path; a path that is there twice is an error."""
+    found = stored(index)
+    rows = {row[0]: row[1:] for row in found}
+    assert len(rows) == len(found), "a path is in the index twice"
+    return rows
+
+
+def stored(index: ImageIndex) -> list[tuple[object, ...]]:
+    """Every photo by path: the file, what was found in it, and its embedding.
+
+    Inode and time of the inode's change are left out: they are of one run, not of one file.
+    """
+
+    def read(store: PhotoStore) -> list[tuple[object, ...]]:
+        found = []
+        for row in sorted(store.files()):
+            id = photo_id(row.path)
+            [facts], embedding = store.facts([id]), store.embedding(id)
+            assert embedding is not None, f"{row.path} has no embedding"
+            shape = facts.taken, facts.width, facts.height
+            size, mtime_ns, *_ = row.state
+            read = row.path, row.root, row.hash, size, mtime_ns, row.sidecar
+            found.append((*read, *shape, embedding.tobytes()))
+        return found
+
+    return index.ask(read)
