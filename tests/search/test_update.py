@@ -194,9 +194,8 @@ KILLED = """
 import os, sys
 from pathlib import Path
 from colour_encoder import ColourEncoder
-from user_itr.search import update
 from user_itr.search.index import ImageIndex
-from user_itr.search.update import encoding as encoding_module
+from user_itr.search.update import encoding
 
 class Killed(ColourEncoder):
     batches = 0

@@ -5,7 +5,8 @@
 Every example indexes up to `--photos` photos of one size and one time, then does some of the steps
 of `tests/search/shuffled_photos.py` and updates the index, a few times over. After each update
 every row is compared with its file: hash, size, date, embedding; and no contents are encoded that
-the index had. An example that fails is named by its seed, and `--first SEED --examples 1` repeats it.
+the index had. An example that fails is named by its seed: `--first SEED --examples 1`
+repeats it.
 """
 
 from __future__ import annotations

@@ -91,24 +91,22 @@ def walk_photo(path: str) -> Walk:
     """A photo that is named itself: no rule passes over it.
 
     Raises:
-        DataError: if it has no ending of an image.
+        DataError: if it is no image by its ending, or of a kind that is not read.
     """
-    if _ending(path) not in IMAGE_SUFFIXES:
-        raise DataError(
-            f"{path}: is no image by its ending; give a folder or a photo "
-            f"({', '.join(sorted(IMAGE_SUFFIXES))})."
-        )
-    found = Walk(path)
     folder, name = os.path.split(path)
+    ending = _ending(name)
+    if ending not in IMAGE_SUFFIXES and not (ending in RAW_SUFFIXES and raw_installed()):
+        why = why_passed_over(name) or "is no image by its ending; give a folder or a photo."
+        raise DataError(f"{path}: {why}")
+    found = Walk(path)
     try:
         _add(found, path, os.stat(path))  # noqa: PTH116
-        with os.scandir(folder) as listing:
-            names = [entry.name for entry in listing]
     except OSError as error:
         found.present.add(path)
         found.skipped.append((Path(path), unreadable(error)))
-    else:
-        _add_sidecars(found, folder, [name], [n for n in names if _ending(n) == SIDECAR])
+    beside = [start + end for start in (name, _stem(name)) for end in (SIDECAR, SIDECAR.upper())]
+    there = [one for one in beside if os.path.lexists(os.path.join(folder, one))]  # noqa: PTH118
+    _add_sidecars(found, folder, [name], there)
     return found
 
 
@@ -349,8 +347,7 @@ def _has_hidden_attribute(entry: os.DirEntry[str]) -> bool:
     return False
 
 
-def _ending(path: str) -> str:
-    name = os.path.basename(path)  # noqa: PTH119 - on text
+def _ending(name: str) -> str:
     dot = name.rfind(".")
     return name[dot:].lower() if dot > 0 else ""
 
