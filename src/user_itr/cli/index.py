@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import io
 import os
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
 from user_itr.cli.printing import printable
+from user_itr.cli.termination import saves_on_sigterm
 from user_itr.errors import DataError, IndexStoreError
 from user_itr.pretrained import DEFAULT
 
@@ -28,6 +30,7 @@ INDEX_HELP = (
 )
 
 
+@saves_on_sigterm
 def index_command(
     photos: list[Path] = typer.Argument(..., help="Folders of photos, looked through recursively."),
     index: str | None = typer.Option(None, "--index", help=INDEX_HELP),
@@ -55,19 +58,22 @@ def index_command(
         help="Let a missing or empty folder take its photos out of the index.",
     ),
     watch: bool = typer.Option(
-        False, "--watch", help="Then stay, and take in what changes, until Ctrl-C."
+        False, "--watch", help="Then stay, and take in what changes, until Ctrl-C or SIGTERM."
     ),
 ) -> None:
     """Index folders of photos for search; run again, it takes in only what changed.
 
-    Exit code: 0 done, 1 some files were skipped (listed on standard error), 2 a mistake.
+    Exit code: 0 done, 1 some files were skipped (listed on standard error), 2 a mistake; 130 after
+    Ctrl-C and 143 after SIGTERM, which both keep what is encoded.
     """
     from user_itr.cli.progress import progress_of
+    from user_itr.cli.watch import tell, watch_folders
     from user_itr.search.index import ImageIndex
     from user_itr.search.location import location_of
     from user_itr.search.manifest import Manifest
     from user_itr.search.photos import outermost_with_images
     from user_itr.search.sentences import SentenceStore
+    from user_itr.search.service import when_free
 
     where = location_of(index or default_index())
     sentences: list[str] = []
@@ -80,11 +86,12 @@ def index_command(
             raise DataError(f"{folder}: no such folder; check the path, or mount its disk.")
     checkpoint = find_model(model, where)
     encoder = load_encoder(checkpoint)
-    target = (ImageIndex.rebuild if rebuild else ImageIndex.create_or_open)(
-        where, encoder, checkpoint
+    make = partial(
+        ImageIndex.rebuild if rebuild else ImageIndex.create_or_open, where, encoder, checkpoint
     )
+    target = when_free(make, tell) if watch else make()
 
-    def update(changed: list[Path]) -> list[Skipped]:
+    def update(changed: list[Path]) -> list[IndexReport]:
         reports = []
         for folder in changed:
             with progress_of("encoding") as show:
@@ -98,23 +105,23 @@ def index_command(
                     progress=show,
                 )
             reports.append(report)
-        skipped = [entry for report in reports for entry in report.skipped]
-        for path, reason in skipped:
-            typer.echo(f"skipped {printable(path)}: {printable(reason)}", err=True)
-        print_table(_summary(reports))
-        return skipped
+        return reports
 
-    skipped = update(folders)
-    if sentences:  # before the rebuild takes the old index's place, which has them
-        SentenceStore(where, target.manifest).replace(sentences, encoder)
-    target.commit()
-    typer.echo(f"{len(target):,} photos in {printable(target.location)}")
+    def complete() -> None:
+        if sentences:  # before the rebuild takes the old index's place, which has them
+            SentenceStore(where, target.manifest).replace(sentences, encoder)
+        target.commit()
+
+    def total() -> None:
+        typer.echo(f"{len(target):,} photos in {printable(target.location)}")
+
     if watch:
-        from user_itr.search.watching import changed_folders
-
-        typer.echo("watching; Ctrl-C ends it")
-        for changed in changed_folders([folder for folder in folders if folder.is_dir()]):
-            update(changed)
+        whole = complete if rebuild else None
+        watch_folders(folders, where.folder, update=update, show=_show, whole=whole, total=total)
+        return
+    skipped = _show(update(folders))
+    complete()
+    total()
     if skipped:
         raise typer.Exit(1)
 
@@ -175,6 +182,15 @@ def print_table(table: Table) -> None:
         wide.print(table)
     for line in capture.get().splitlines():
         typer.echo(line.rstrip())
+
+
+def _show(reports: list[IndexReport]) -> list[Skipped]:
+    """Print what updates did; returns what they skipped."""
+    skipped = [entry for report in reports for entry in report.skipped]
+    for path, reason in skipped:
+        typer.echo(f"skipped {printable(path)}: {printable(reason)}", err=True)
+    print_table(_summary(reports))
+    return skipped
 
 
 def _summary(reports: list[IndexReport]) -> Table:

@@ -91,8 +91,8 @@ def parse_query(text: str) -> Query:
     typed = text.translate(_ASCII)
     if _ADDRESS.search(typed):
         raise ConfigError(
-            f"the query {text!r} is an address, and nothing is fetched from there; save the picture "
-            "and search by its file, or describe it in words."
+            f"the query {text!r} is an address, and nothing is fetched from there; save the "
+            "picture and search by its file, or describe it in words."
         )
     typed = _PARENTHESES.sub(_quoted, _APOSTROPHES.sub(_quoted, typed))
     terms, rest = _terms(typed, text)
