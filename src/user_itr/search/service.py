@@ -73,7 +73,7 @@ def keep_current(
             try:
                 _update(update, folder, say, stop)
             except Exception as error:  # a service outlives whatever one update meets
-                reason = str(error) if isinstance(error, UserItrError) else repr(error)
+                reason = _reason(folder, error)
                 if said.get(folder) != reason:
                     say(f"{reason} The watch goes on.")
                 said[folder] = reason
@@ -103,16 +103,23 @@ class _Attempt:
 
     Attributes:
         after: the time, of `time.monotonic`, from which it is.
-        pause: seconds to wait for the next attempt if this one fails.
+        pause: seconds that the last one which failed put it off; 0 if none did.
     """
 
     after: float = 0.0
-    pause: float = RETRY_SECONDS[0]
+    pause: float = 0.0
 
     def failed(self) -> None:
         """Put it off, for longer each time."""
+        first, most = RETRY_SECONDS
+        self.pause = min(2 * self.pause or first, most)
         self.after = time.monotonic() + self.pause
-        self.pause = min(2 * self.pause, RETRY_SECONDS[1])
+
+
+def _reason(folder: Path, error: Exception) -> str:
+    if isinstance(error, UserItrError):
+        return str(error)
+    return f"{folder}: the update failed ({type(error).__name__}: {error})."
 
 
 def _without_remedy(error: Exception) -> str:

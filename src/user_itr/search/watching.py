@@ -175,12 +175,19 @@ class _Watch:
         if self._identity is None:
             return
         try:
-            self._changes = _watch(self.root, self.slice_ms, self.polls)
-            next(self._changes)  # it is in place; what it tells was there before the next update
+            try:
+                self._begin([self.root], recursive=True)
+            except PermissionError:  # of a folder below, which would leave others out as well
+                readable = [Path(folder) for folder, _, _ in os.walk(self.root)]
+                self._begin(readable or [self.root], recursive=False)
         except FileNotFoundError:
             self._changes, self._identity = None, None
         except (OSError, RuntimeError) as error:
             self._fail(error)
+
+    def _begin(self, paths: Sequence[Path], *, recursive: bool) -> None:
+        self._changes = _watch(paths, recursive, self.slice_ms, self.polls)
+        next(self._changes)  # it is in place; what it tells was there before the next update
 
     def _fail(self, error: Exception) -> None:
         """Go over to polling; where that fails, to looking whether the folder is another one."""
@@ -223,7 +230,9 @@ class _Watch:
         return gone and not came  # it may have been a folder
 
 
-def _watch(root: Path, slice_ms: int, polls: bool) -> Generator[set[FileChange], None, None]:
+def _watch(
+    paths: Sequence[Path], recursive: bool, slice_ms: int, polls: bool
+) -> Generator[set[FileChange], None, None]:
     try:
         from watchfiles import watch
     except ImportError:
@@ -231,7 +240,7 @@ def _watch(root: Path, slice_ms: int, polls: bool) -> Generator[set[FileChange],
             "watching folders needs one more package; run `pip install user-itr[app]`."
         ) from None
     return watch(
-        root,
+        *paths,
         watch_filter=None,
         step=slice_ms,
         debounce=4 * slice_ms,
@@ -239,7 +248,8 @@ def _watch(root: Path, slice_ms: int, polls: bool) -> Generator[set[FileChange],
         yield_on_timeout=True,
         force_polling=True if polls else None,
         poll_delay_ms=int(1000 * POLL_SECONDS),
-        ignore_permission_denied=True,
+        recursive=recursive,
+        ignore_permission_denied=False,  # with it, watchfiles keeps every error to itself
     )
 
 
