@@ -173,10 +173,10 @@ def test_the_system_limit_of_watches(tmp_path: Path, limit: str, count: int) -> 
     """In a user namespace, which has limits of its own."""
     (tmp_path / "photos").mkdir()
     shell = f'echo {count} > /proc/sys/user/{limit} || exit 77; exec "$@"'
+    program = [sys.executable, "-c", LIMITED, str(tmp_path / "photos")]
     try:
         ended = subprocess.run(
-            ["unshare", "-Ur", "sh", "-c", shell, "sh", sys.executable, "-c", LIMITED]
-            + [str(tmp_path / "photos")],
+            ["unshare", "-Ur", "sh", "-c", shell, "sh", *program],
             capture_output=True,
             text=True,
             timeout=300,
@@ -224,7 +224,7 @@ from pathlib import Path
 import watchfiles
 from user_itr.search import watching
 os.setgroups([]), os.setgid(65534), os.setuid(65534)
-watching.QUIET_SECONDS = 0.3
+watching.QUIET_SECONDS, watching.POLL_SECONDS = 0.3, 0.2
 root, stop = Path(sys.argv[1]), threading.Event()
 with watching.FolderWatcher([root], say=print) as watcher:
     for name in ("a", "m", "z"):
@@ -242,9 +242,11 @@ with watching.FolderWatcher([root], say=print) as watcher:
 """
 
 
+@pytest.mark.parametrize("polling", ["", "1"])
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="needs root")
-def test_folders_that_may_not_be_entered() -> None:
+def test_folders_that_may_not_be_entered(polling: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """One below, as `lost+found` is, and the watched one itself for a while."""
+    monkeypatch.setenv("WATCHFILES_FORCE_POLLING", polling)
     with tempfile.TemporaryDirectory() as place:
         Path(place).chmod(0o755)
         root = Path(place, "photos")

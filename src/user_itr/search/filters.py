@@ -53,7 +53,7 @@ class Filters:
             )
 
         if self.folder is not None:
-            _resolved(self.folder)
+            resolved(self.folder)
 
     def sql(self) -> str | None:
         """The condition on the rows of an index, or None where every photo may be found."""
@@ -63,7 +63,7 @@ class Filters:
         if self.before is not None and self.before < date.max:
             parts.append(_day_condition("<", self.before + timedelta(days=1)))
         if self.folder is not None:
-            prefix = os.path.join(_resolved(self.folder), "")  # noqa: PTH118
+            prefix = os.path.join(resolved(self.folder), "")  # noqa: PTH118
             parts.append(f"starts_with(path, {quoted(prefix)})")
         for column, operator, value, most in (
             ("width", ">=", self.min_width, 2**31 - 1),
@@ -81,7 +81,12 @@ def quoted(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def _resolved(folder: Path) -> Path:
+def resolved(folder: Path) -> Path:
+    """A folder's absolute path, links followed.
+
+    Raises:
+        ConfigError: if it is no path.
+    """
     try:
         found = folder.expanduser().resolve()
         str(found).encode()

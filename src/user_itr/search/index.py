@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -159,6 +161,11 @@ class ImageIndex:
         roots = self._ask(lambda table: table.columns("root"))["root"]
         counts = roots.value_counts().to_pylist()
         return {Path(count["values"]): count["counts"] for count in counts}
+
+    def folders(self) -> dict[str, int]:
+        """Every folder that holds photos itself, each with how many; those below do not count."""
+        paths = self._ask(lambda table: table.columns("path"))["path"].to_pylist()
+        return dict(Counter(os.path.dirname(path) for path in paths))  # noqa: PTH120
 
     def check_model(self, encoder: Encoder) -> None:
         """Make sure that `encoder` is the model that made this index.

@@ -131,7 +131,7 @@ class _Watch:
         self.polls = False
         self._identity: tuple[int, ...] | None = None
         self._changes: Generator[set[FileChange], None, None] | None = None
-        self._outdated = False
+        self._outdated = self._apart = False
         self._others: set[str] = set()
         """Files that are no photos: nothing is lost when one of them goes."""
         self._said: str | None = None
@@ -148,7 +148,11 @@ class _Watch:
         try:
             changes = next(self._changes)
         except (OSError, RuntimeError) as error:  # RuntimeError: watchfiles' own
-            self._fail(error)
+            if _is_refused(error) and not self._apart:
+                self._apart = True
+                self._open()
+            else:
+                self._fail(error)
             return True  # something may have been missed
         gone = {path for change, path in changes if change.name == "deleted"}
         concerned = [self._concerns_photos(path, path in gone, changes) for _, path in changes]
@@ -159,7 +163,7 @@ class _Watch:
 
         The system's limit may have left one of them out without a word.
         """
-        if self._outdated and not self.polls:
+        if self._outdated:
             self._open()
 
     def close(self) -> None:
@@ -175,11 +179,17 @@ class _Watch:
         if self._identity is None:
             return
         try:
-            try:
-                self._begin([self.root], recursive=True)
-            except PermissionError:  # of a folder below, which would leave others out as well
-                readable = [Path(folder) for folder, _, _ in os.walk(self.root)]
-                self._begin(readable or [self.root], recursive=False)
+            if not self._apart:
+                try:
+                    self._begin([self.root], recursive=True)
+                    return
+                except (OSError, RuntimeError) as error:
+                    if not _is_refused(error):
+                        raise
+            # A folder below that may not be read would leave others out of a recursive watch.
+            self._apart, self._changes = True, None
+            if readable := [Path(folder) for folder, _, _ in os.walk(self.root)]:
+                self._begin(readable, recursive=False)
         except FileNotFoundError:
             self._changes, self._identity = None, None
         except (OSError, RuntimeError) as error:
@@ -251,6 +261,11 @@ def _watch(
         recursive=recursive,
         ignore_permission_denied=False,  # with it, watchfiles keeps every error to itself
     )
+
+
+def _is_refused(error: Exception) -> bool:
+    """Whether a folder may not be read, which polling tells by an error of watchfiles' own."""
+    return isinstance(error, PermissionError) or "ermission denied" in str(error)
 
 
 def _is_read(path: str) -> bool:
