@@ -71,18 +71,19 @@ def index_command(
     from user_itr.search.index import ImageIndex
     from user_itr.search.location import location_of
     from user_itr.search.manifest import Manifest
+    from user_itr.search.names import as_on_disk
     from user_itr.search.photos import outermost_with_images
     from user_itr.search.sentences import SentenceStore
     from user_itr.search.service import when_free
 
     where = location_of(index or default_index())
     sentences: list[str] = []
-    folders = photos
+    folders = [as_on_disk(given) for given in photos]
     if rebuild and Manifest.exists(where):
-        folders = outermost_with_images([*photos, *ImageIndex.open(where).roots()], allow_empty)
+        folders = outermost_with_images([*folders, *ImageIndex.open(where).roots()], allow_empty)
         sentences = SentenceStore(where).texts()
     for folder in folders:
-        if not folder.is_dir() and not allow_empty:
+        if not folder.exists() and not allow_empty:
             raise DataError(f"{folder}: no such folder; check the path, or mount its disk.")
     checkpoint = find_model(model, where)
     encoder = load_encoder(checkpoint)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -159,13 +158,12 @@ class ImageIndex:
     def roots(self) -> dict[Path, int]:
         """The photo folders that were indexed, each with the number of photos found there."""
         roots = self._ask(lambda table: table.columns("root"))["root"]
-        counts = roots.value_counts().to_pylist()
-        return {Path(count["values"]): count["counts"] for count in counts}
+        return {Path(one["values"]): one["counts"] for one in roots.value_counts().to_pylist()}
 
     def folders(self) -> dict[str, int]:
-        """Every folder that holds photos itself, each with how many; those below do not count."""
+        """Every folder that holds photos itself, each with how many."""
         paths = self._ask(lambda table: table.columns("path"))["path"].to_pylist()
-        return dict(Counter(os.path.dirname(path) for path in paths))  # noqa: PTH120
+        return dict(Counter(str(Path(path).parent) for path in paths))
 
     def check_model(self, encoder: Encoder) -> None:
         """Make sure that `encoder` is the model that made this index.
@@ -277,8 +275,7 @@ class ImageIndex:
         if not 0 < norm < np.inf:
             raise IndexStoreError(f"the query embedding has norm {norm}; a direction is needed.")
         where = None if filters is None else filters.sql()
-        query = query / norm
-        found = self._ask(lambda table: table.nearest(query, offset + k, where, exact=exact))
+        found = self._ask(lambda table: table.nearest(query / norm, offset + k, where, exact=exact))
         return found[offset:]
 
     def facts(self, id: str) -> PhotoFacts | None:
@@ -296,9 +293,8 @@ class ImageIndex:
     def embedding_of(self, id: str) -> np.ndarray | None:
         """The (D,) float32 unit vector of a photo; None if the index has none of that id."""
         rows = self._ask(lambda table: table.taken_from("id", [id], "embedding"))
-        if not rows.num_rows:
-            return None
-        return np.asarray(rows["embedding"][0].values.to_numpy(), dtype=np.float32)
+        found = rows["embedding"]
+        return np.asarray(found[0].values.to_numpy(), np.float32) if rows.num_rows else None
 
     def newest(
         self, k: int = 10, *, offset: int = 0, filters: Filters | None = None

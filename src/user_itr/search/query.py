@@ -13,6 +13,7 @@ from user_itr.search.encoder import Encoder
 from user_itr.search.filters import Filters
 from user_itr.search.found import Hit
 from user_itr.search.index import ImageIndex
+from user_itr.search.names import same_form
 from user_itr.search.photos import load_photo
 from user_itr.search.terms import Query as Query
 from user_itr.search.terms import parse_query as parse_query
@@ -109,9 +110,9 @@ def search(
     embedding = query_embedding(encoder, query, photos)
     if image is None or not exclude_itself:
         return index.search(embedding, k, offset=offset, filters=filters, exact=exact)
-    own = Path(image).parent.resolve() / Path(image).name
+    own = same_form(Path(image).parent.resolve() / Path(image).name)
     hits = index.search(embedding, offset + k + 1, filters=filters, exact=exact)
-    others = [hit for hit in hits if hit.path != own][offset : offset + k]
+    others = [hit for hit in hits if same_form(hit.path) != own][offset : offset + k]
     return [replace(hit, rank=rank) for rank, hit in enumerate(others, start=offset + 1)]
 
 
