@@ -8,7 +8,7 @@ import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
 
-CLOSE = 0.6
+CLOSE = 0.7
 """How alike two names are at least, from 0 to 1, where one is offered for the other."""
 
 
