@@ -27,6 +27,9 @@ POLL_SECONDS = 10.0
 LOOK_SECONDS = 0.5
 """How long each turn over all folders takes."""
 
+MOST_OTHERS = 100_000
+"""Names of other files that are remembered, at most."""
+
 COMPANIONS = frozenset({".xmp"})
 """Endings (lower case) of files that say something about the photo beside them."""
 
@@ -155,7 +158,8 @@ class _Watch:
                 self._fail(error)
             return True  # something may have been missed
         gone = {path for change, path in changes if change.name == "deleted"}
-        concerned = [self._concerns_photos(path, path in gone, changes) for _, path in changes]
+        came = {path for change, path in changes if change.name != "deleted"}
+        concerned = [self._concerns_photos(path, path in gone, path in came) for _, path in changes]
         return any(concerned)
 
     def renew(self) -> None:
@@ -219,8 +223,8 @@ class _Watch:
             self._said = text
             self.say(text)
 
-    def _concerns_photos(self, path: str, gone: bool, changes: set[FileChange]) -> bool:
-        if any(Path(path).is_relative_to(folder) for folder in self.ignored):
+    def _concerns_photos(self, path: str, gone: bool, came: bool) -> bool:
+        if any(path == folder or path.startswith(folder + os.sep) for folder in self.ignored):
             return False
         if path == str(self.root):
             self._outdated = self._outdated or gone
@@ -231,12 +235,13 @@ class _Watch:
         if _is_read(path):
             return True
         if os.path.lexists(path):
+            if len(self._others) >= MOST_OTHERS:
+                self._others.clear()
             self._others.add(path)
             return False
         if path in self._others:
             self._others.discard(path)
             return False
-        came = any(other == path and change.name != "deleted" for change, other in changes)
         return gone and not came  # it may have been a folder
 
 
