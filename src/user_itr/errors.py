@@ -38,6 +38,10 @@ class IndexStoreError(UserItrError):
     """A search index cannot be opened or was made by another model."""
 
 
+class IndexBusyError(IndexStoreError):
+    """Another process is writing to the search index; it can be tried again later."""
+
+
 class CollectionError(UserItrError):
     """A folder of bulk embeddings cannot be opened, begun or continued."""
 

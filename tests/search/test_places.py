@@ -40,6 +40,5 @@ def test_two_forms_of_a_name_are_two_folders(tmp_path: Path) -> None:
 def test_home_and_what_is_no_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     assert absolute("~/nothing-here") == tmp_path / "nothing-here"
-    for odd in ("a\0b", "~nobody-of-that-name/x"):
-        with pytest.raises(DataError, match="is no path"):
-            absolute(odd)
+    with pytest.raises(DataError, match="is no path"):
+        absolute("a\0b")

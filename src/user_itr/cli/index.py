@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import io
 import os
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
 from user_itr.cli.printing import printable
+from user_itr.cli.termination import saves_on_sigterm
 from user_itr.errors import ConfigError, DataError, IndexStoreError
 from user_itr.pretrained import DEFAULT
 
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from user_itr.search.index import ImageIndex
     from user_itr.search.location import Place
     from user_itr.search.photos import Skipped
+    from user_itr.search.update import IndexReport
 
 MODEL_VARIABLE = "USER_ITR_MODEL"
 RUNTIME_VARIABLE = "USER_ITR_RUNTIME"
@@ -28,6 +31,7 @@ INDEX_HELP = (
 )
 
 
+@saves_on_sigterm
 def index_command(
     photos: list[Path] | None = typer.Argument(
         None, help="Folders of photos, looked through recursively; or photos."
@@ -79,22 +83,25 @@ def index_command(
         help="Let what is missing or empty take its photos out of the index.",
     ),
     watch: bool = typer.Option(
-        False, "--watch", help="Then stay, and take in what changes, until Ctrl-C."
+        False, "--watch", help="Then stay, and take in what changes, until Ctrl-C or SIGTERM."
     ),
 ) -> None:
     """Index folders of photos for search; run again, it takes in only what changed.
 
     Photos of a folder that is missing, empty or unreadable stay, until --forget.
 
-    Exit code: 0 done, 1 some files were skipped (listed on standard error), 2 a mistake.
+    Exit code: 0 done, 1 some files were skipped (listed on standard error), 2 a mistake; 130 after
+    Ctrl-C and 143 after SIGTERM, which both keep what is encoded.
     """
     from user_itr.cli.index_summary import print_losses, print_notes, summary
     from user_itr.cli.progress import progress_of
+    from user_itr.cli.watch import tell, watch_folders
     from user_itr.search.index import ImageIndex
     from user_itr.search.location import location_of
     from user_itr.search.manifest import Manifest
     from user_itr.search.places import absolute, outermost_with_images
     from user_itr.search.sentences import SentenceStore
+    from user_itr.search.service import when_free
 
     where = location_of(index or default_index())
     if forget:
@@ -113,11 +120,12 @@ def index_command(
     lost = [] if allow_empty else _lost(places, roots)
     checkpoint = find_model(model, where)
     encoder = load_encoder(checkpoint)
-    target = (ImageIndex.rebuild if rebuild else ImageIndex.create_or_open)(
-        where, encoder, checkpoint
+    make = partial(
+        ImageIndex.rebuild if rebuild else ImageIndex.create_or_open, where, encoder, checkpoint
     )
+    target = when_free(make, tell) if watch else make()
 
-    def update(changed: list[Path]) -> list[Skipped]:
+    def update(changed: list[Path]) -> list[IndexReport]:
         reports = []
         alone = [path for path in changed if path.is_file()]
         folders = [path for path in changed if path not in alone]
@@ -138,24 +146,31 @@ def index_command(
                     progress=show,
                 )
             reports.append(report)
+        return reports
+
+    def show(reports: list[IndexReport]) -> list[Skipped]:
         print_losses(reports)
         print_table(summary(reports))
         print_notes(reports, verify)
         return [entry for report in reports for entry in report.skipped]
 
-    skipped = update([place for place in places if place not in lost])
-    if sentences:  # before the rebuild takes the old index's place, which has them
-        SentenceStore(target).replace(sentences, encoder)
-    target.commit()
+    def complete() -> None:
+        if sentences:  # before the rebuild takes the old index's place, which has them
+            SentenceStore(target).replace(sentences, encoder)
+        target.commit()
+
+    def total() -> None:
+        typer.echo(f"{len(target):,} photos in {printable(target.location)}")
+
+    if watch:
+        whole = complete if rebuild else None
+        watch_folders(places, where.folder, update=update, show=show, whole=whole, total=total)
+        return
+    skipped = show(update([place for place in places if place not in lost]))
+    complete()
     for place in lost:
         typer.echo(f"kept {_lost_photos(place, roots)}", err=True)
-    typer.echo(f"{len(target):,} photos in {printable(target.location)}")
-    if watch:
-        from user_itr.search.watching import changed_folders
-
-        typer.echo("watching; Ctrl-C ends it")
-        for changed in changed_folders([place for place in places if place.is_dir()]):
-            update(changed)
+    total()
     if skipped or lost:
         raise typer.Exit(1)
 

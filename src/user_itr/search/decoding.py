@@ -131,7 +131,7 @@ def _alone(
 
 def _submit(pool: Executor, load: _Load, source: _Source) -> Future[Photo]:
     try:
-        with _ctrl_c_put_off():
+        with _signals_put_off():
             return pool.submit(load, source)
     except BrokenExecutor as error:  # as the future of one that was accepted would say
         broken: Future[Photo] = Future()
@@ -149,30 +149,33 @@ def _processes(workers: int) -> Executor:
 
 
 @contextmanager
-def _ctrl_c_put_off() -> Iterator[None]:
+def _signals_put_off() -> Iterator[None]:
     """Block SIGINT, as a worker that is started here then does from its first moment on.
 
     A terminal sends it to all of them, and one that is still importing would show a traceback. So
     would one whose start is broken off, and another thread may take the signal: it is kept for the
-    end.
+    end. So is SIGTERM, where this process has a handler for it; workers are ended by it.
     """
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
         return
-    pressed: list[int] = []
-    here = threading.current_thread() is threading.main_thread()
-    handler = signal.getsignal(signal.SIGINT) if here else None
-    if handler is not None:
-        signal.signal(signal.SIGINT, lambda number, _: pressed.append(number))
+    came: list[int] = []
+    handlers = {}
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGINT, signal.SIGTERM):
+            handler = signal.getsignal(number)
+            if handler is not None and (number == signal.SIGINT or callable(handler)):
+                handlers[number] = handler
+                signal.signal(number, lambda number, _: came.append(number))
     before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     try:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        if handler is not None:
-            signal.signal(signal.SIGINT, handler)
-        if pressed:
-            signal.raise_signal(signal.SIGINT)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        for taken in came:
+            signal.raise_signal(taken)
 
 
 def _begin_worker() -> None:

@@ -2,44 +2,24 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterable
-from contextlib import suppress
 from pathlib import Path
 
 from user_itr.errors import DataError
+from user_itr.search.names import as_on_disk
 from user_itr.search.walk import walk
 
 
 def absolute(path: str | Path) -> Path:
     """A path that a person gave: absolute, without links, `~` and Unicode forms as on the disk.
 
-    A name has several forms in Unicode ("é" is one character or two); the one on the disk counts.
-
     Raises:
         DataError: if it is no path.
     """
     try:
-        whole = Path(path).expanduser().absolute()
-        if not str(whole).isascii():
-            whole = _as_on_disk(whole)
-        return whole.resolve()
-    except (OSError, RuntimeError, ValueError) as error:  # no such user, a loop of links, a NUL
+        return as_on_disk(Path(path)).resolve()
+    except (OSError, RuntimeError, ValueError) as error:  # a loop of links, a NUL
         raise DataError(f"{str(path)!r} is no path ({error}).") from None
-
-
-def _as_on_disk(path: Path) -> Path:
-    found = Path(path.anchor)
-    for part in path.parts[1:]:
-        if not part.isascii():
-            with suppress(OSError):
-                names = [entry.name for entry in found.iterdir()]
-                if part not in names:
-                    wanted = unicodedata.normalize("NFC", part)
-                    alike = (n for n in names if unicodedata.normalize("NFC", n) == wanted)
-                    part = next(alike, part)
-        found /= part
-    return found
 
 
 def outermost_with_images(folders: Iterable[Path], allow_empty: bool) -> list[Path]:

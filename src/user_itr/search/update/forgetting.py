@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 import os
-import unicodedata
 from pathlib import Path
 
 from user_itr.errors import IndexStoreError
+from user_itr.search.names import nearest, same_form
 from user_itr.search.places import absolute
 from user_itr.search.store.base import PhotoStore
 
@@ -25,7 +24,7 @@ def forget(store: PhotoStore, path: str | Path) -> int:
     whole = str(absolute(path))
     as_given = str(Path(path).expanduser().absolute())  # a link that was, or the other form
     known = [row.path for row in store.files()]
-    for wanted, form in ((whole, str), (as_given, str), (whole, _composed)):
+    for wanted, form in ((whole, str), (as_given, str), (whole, same_form)):
         name = form(wanted)
         prefix = os.path.join(name, "")  # noqa: PTH118
         found = [one for one in known if form(one) == name or form(one).startswith(prefix)]
@@ -36,12 +35,11 @@ def forget(store: PhotoStore, path: str | Path) -> int:
     raise IndexStoreError(f"{whole}: the index has no photos from there{_nearest(store, whole)}.")
 
 
-def _composed(path: str) -> str:
-    return unicodedata.normalize("NFC", path)
-
-
 def _nearest(store: PhotoStore, path: str) -> str:
-    places = [*store.roots(), *store.folders()]
-    for near in difflib.get_close_matches(path, places, n=1, cutoff=0.0):
+    places = [Path(place) for place in (*store.roots(), *store.folders())]
+    if not places:
+        return ", nor any others"
+    near = nearest(Path(path), places)
+    if near is not None:
         return f"; the nearest folder that it has is {near}"
-    return ", nor any others"
+    return f"; the first folder that it has is {min(places)}"
