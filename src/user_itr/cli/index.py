@@ -177,7 +177,8 @@ def index_command(
 
 def _forget(index: ImageIndex, places: list[Path]) -> None:
     for place in places:
-        typer.echo(f"forgot {index.forget(place):,} photos of {printable(place)}")
+        number = index.forget(place)
+        typer.echo(f"forgot {number:,} photo{'s' * (number != 1)} of {printable(place)}")
     typer.echo(f"{len(index):,} photos in {printable(index.location)}")
 
 

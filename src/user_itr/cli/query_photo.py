@@ -55,7 +55,7 @@ def query_photo(given: Path | None) -> Iterator[Path | None]:
 
 
 def _standard_input() -> bytes:
-    from user_itr.search.photos import MAX_BYTES
+    from user_itr.data.reading import MAX_BYTES
 
     content = b"" if sys.stdin is None else sys.stdin.buffer.read(MAX_BYTES + 1)
     if not content:

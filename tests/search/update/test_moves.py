@@ -129,8 +129,8 @@ def test_forgetting(index: ImageIndex, photos: Path, tmp_path: Path) -> None:
     assert index.forget(photos / "red.png") == 1
     shutil.rmtree(photos / "even")
     assert index.forget(photos / "even") == 4
-    with pytest.raises(IndexStoreError, match=r"evn: .*no photos from there.*nearest.*photos"):
-        index.forget(photos / "evn")
+    with pytest.raises(IndexStoreError, match=r"phots: .*no photos from there.*nearest.*photos"):
+        index.forget(photos.with_name("phots"))
     assert index.forget(str(photos)) == 3
     with pytest.raises(IndexStoreError, match="no photos from there, nor any others"):
         index.forget(photos)
