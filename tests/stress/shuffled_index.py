@@ -29,11 +29,11 @@ from user_itr.search.update import encoding, leaving, placing
 def one(seed: int, most: int) -> tuple[int, int, int]:
     """One example; returns its photos, updates and encoded photos."""
     choose = random.Random(seed)
-    chunk = choose.choice([1, 7, 64, 512])
+    photos = int(4 * (most / 4) ** (choose.random() ** 2))
+    chunk = choose.choice([1, 7, 64, 512] if photos < 100 else [64, 200, 512])
     for module in (placing, encoding, leaving):
         module.CHUNK_ROWS = chunk  # type: ignore[attr-defined]
     file_state.RACY_NS = choose.choice([0, 2_000_000_000])
-    photos = int(4 * (most / 4) ** choose.random())
     updates = encoded = 0
     with tempfile.TemporaryDirectory() as place:
         shuffle = Shuffle(Path(place, "photos"), choose, photos)

@@ -4,28 +4,18 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from colour_encoder import PALETTE, ColourEncoder, paint
 from inspect_index import counts, files
+from permissions import unprivileged
 
 from user_itr.errors import DataError
 from user_itr.search import file_state
 from user_itr.search.index import ImageIndex
 from user_itr.search.update import IndexReport
-
-
-@pytest.fixture
-def place() -> Iterator[Path]:
-    """A folder that every user may enter."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name).resolve()
-        folder.chmod(0o777)
-        yield folder
 
 
 @pytest.fixture
@@ -35,19 +25,6 @@ def photos(place: Path) -> Path:
         below = ("", "", "", "", "", "usb", "usb", "usb/deep")[number]
         paint(place / "photos" / below / f"{colour}.png", colour, (20 + number, 9))
     return place / "photos"
-
-
-@contextmanager
-def unprivileged() -> Iterator[None]:
-    """Do something as a user to whom permissions apply."""
-    if os.geteuid() != 0:
-        yield
-        return
-    os.seteuid(65534)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
 
 
 def kept(report: IndexReport) -> list[tuple[str, int, str]]:
