@@ -162,7 +162,8 @@ def decode_image(path: Path, draft: int | None = None, content: bytes | None = N
 def open_image(path: Path, content: bytes | None = None) -> Image.Image:
     """Open an image by its header, nothing decoded yet; HEIC where pillow-heif is installed.
 
-    A raw photograph is decoded, and so is a file whose header is damaged.
+    A file whose header is damaged is opened as what `mending` makes of it. A raw photograph is
+    decoded.
 
     Raises:
         DataError: if it has more pixels than `MAX_PIXELS`, is a device, a pipe or the like, or
@@ -187,8 +188,11 @@ def open_image(path: Path, content: bytes | None = None) -> Image.Image:
         stream.close()
         if reason := why_unreadable(content):
             raise DataError(f"{path}: {reason}") from None
-        with suppress(DataError):
-            return load_image(path, content=content)
+        for repaired in mended(content, MAX_PIXELS):
+            with suppress(Exception), _our_limit():
+                image = _open(io.BytesIO(repaired.content))
+                require_pixels(path, image.size)
+                return image
         raise
     image._exclusive_fp = True  # closing it closes the file
     return image
