@@ -282,7 +282,7 @@ def _decode_as_it_is(
             image.draft("RGB", (draft, draft))
         image.load()
         if damaged is not None and damaged.cut:
-            require_share(image)
+            require_share(image, content)
         metadata = metadata_of(image, content)
         pixels: Image.Image = image
         if low_bytes:
