@@ -95,7 +95,7 @@ def find_images(folder: Path) -> Iterator[Path]:
     """Yield every image file below `folder`, recursively, in sorted order, links not followed.
 
     Raises:
-        DataError: if `folder` is no directory.
+        DataError: if `folder` is not a directory.
     """
     return find_files(folder, IMAGE_SUFFIXES)
 
@@ -168,7 +168,7 @@ def open_image(path: Path, content: bytes | None = None) -> Image.Image:
     Raises:
         DataError: if it has more pixels than `MAX_PIXELS`, is a device, a pipe or the like, or
             needs a package that is not installed.
-        OSError: if it cannot be read, or is no image; Pillow raises other things as well.
+        OSError: if it cannot be read, or is not an image; Pillow raises other things as well.
     """
     if content is None and path.exists() and not path.is_file():  # opening a pipe would wait
         raise DataError(f"{path}: {IRREGULAR}")

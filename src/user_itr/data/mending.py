@@ -43,7 +43,7 @@ _FIRST_BYTES = re.compile(
     re.DOTALL,
 )
 _OTHER_FILES = (b"%", b"<", b"8BPS", b"ID3", b"RIFF", b"PK")
-"""First bytes of files that may hold a picture and are no picture: PDF, SVG, music, archives."""
+"""First bytes of other files that may hold a picture: PDF, SVG, music, archives."""
 
 _WEBP_PIXELS = frozenset((b"VP8 ", b"VP8L", b"ALPH", b"ANIM", b"ANMF"))
 _TIFF_TAGS = frozenset(
