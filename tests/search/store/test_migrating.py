@@ -81,7 +81,7 @@ def test_the_next_update_leaves_what_a_new_index_has(
     """The old index is made by its release of photos that are there."""
     pytest.importorskip("lancedb")
     from user_itr.search.location import location_of
-    from user_itr.search.store.lance import LanceStore
+    from user_itr.search.store.lance import STATE_COLUMNS, LanceStore
 
     photos, place = tmp_path / "photos", tmp_path / "old"
     for number, colour in enumerate(PALETTE):
@@ -90,12 +90,8 @@ def test_the_next_update_leaves_what_a_new_index_has(
     manifest = Manifest(**{**_fields(whole.manifest), "format_version": 2})
     manifest.write(place)
     lance = LanceStore(location_of(place), "photos-1", "sentences-1", encoder.dim, create=True)
-    lance._table.drop_columns(
-        ["ctime_ns", "inode", "sidecar_size", "sidecar_mtime_ns", "sidecar_taken"]
-    )
-    columns = [name for name in lance._table.schema.names]
-    rows = _old_rows(whole, columns)
-    lance._table.add(rows)
+    lance._table.drop_columns(list(STATE_COLUMNS))
+    lance._table.add(_old_rows(whole, lance._table.schema.names))
     index = ImageIndex.create_or_open(place, encoder, "model")
     assert len(index) == len(PALETTE)
     index.update(photos, encoder)

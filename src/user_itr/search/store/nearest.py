@@ -111,16 +111,19 @@ class NearestFiles:
 
     def _contents_meeting(self, condition: Condition) -> np.ndarray:
         self._forget_old()
-        if condition not in self._meeting:
+        known = self._meeting  # of one state: another thread may go over to the next one
+        meeting = known.get(condition)
+        if meeting is None:
             join = "JOIN contents c ON c.id = f.content" if "c." in condition.text else ""
             rows = self._ask(
                 f"SELECT DISTINCT f.content FROM files_{{g}} f {join} WHERE {condition.text}",
                 condition.values,
             )
-            while len(self._meeting) >= CONDITIONS:
-                self._meeting.pop(next(iter(self._meeting)), None)
-            self._meeting[condition] = np.sort(np.array(rows, np.int64).reshape(-1))
-        return self._meeting[condition]
+            meeting = np.sort(np.array(rows, np.int64).reshape(-1))
+            for oldest in [*known][: len(known) + 1 - CONDITIONS]:
+                known.pop(oldest, None)
+            known[condition] = meeting
+        return meeting
 
     def _forget_old(self) -> None:
         version = self._database.version()
