@@ -121,12 +121,12 @@ def test_arrays() -> None:
 @pytest.mark.parametrize(
     ("given", "says"),
     [
-        (None, "None is no picture"),
-        (3, "a int is no picture"),
+        (None, "None is not a picture"),
+        (3, "an int is not a picture"),
         (np.zeros((2, 2, 2), np.uint8), r"an array \(2, 2, 2\) of uint8"),
         (np.zeros((0, 2), np.uint8), r"an array \(0, 2\)"),
         (np.zeros(4, np.uint8), r"an array \(4,\)"),
-        (np.array([["a"]]), "of <U1 is no picture"),
+        (np.array([["a"]]), "of <U1 is not a picture"),
         (np.zeros((2, 2), complex), "of complex128"),
         ("nowhere.jpg", "nowhere.jpg: no such image file"),
         (b"no picture", "the given bytes: cannot be decoded"),

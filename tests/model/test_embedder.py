@@ -163,7 +163,7 @@ def test_one_image_and_one_caption(embedder: Embedder, photos: list[Path]) -> No
         assert np.array_equal(embedder.encode_images(one), wanted)
     assert np.array_equal(embedder.encode_text("two dogs"), embedder.encode_text(["two dogs"]))
     for wrong in (None, 3, [None], [photos[0], {}]):
-        with pytest.raises(DataError, match=r"images: .* is (no|neither a) picture"):
+        with pytest.raises(DataError, match=r"images: .* is (not|neither) a picture"):
             embedder.encode_images(wrong)
     for wrong in (None, 3, b"two dogs", ["two dogs", None]):
         with pytest.raises(DataError, match=r"captions: .* give (strings|a string)"):

@@ -53,7 +53,8 @@ def sidecar_taken(content: bytes) -> datetime | None:
 
 
 def parse_date(text: str) -> datetime | None:
-    """Read one date; a day alone is its midnight. None where it is none, or cannot be.
+    """Read one date; a day alone is its midnight. None where the text
+    is not a date, or the date cannot be.
 
     Example:
         >>> parse_date("2021:05:06 10:11:12")

@@ -39,7 +39,7 @@ class Exif:
         return bool(self._head)
 
     def image(self, tag: int) -> object:
-        """The value of a tag of the first directory, as Pillow gives it; None if there is none."""
+        """The value of a tag of the first directory, as Pillow gives it; None without it."""
         return _value(self._directory(0), tag)
 
     def camera(self, tag: int) -> object:
@@ -62,7 +62,7 @@ class Exif:
     def location(self) -> tuple[float, float] | None:
         """Latitude and longitude in degrees (WGS 84), south and west negative.
 
-        None where there is none or it cannot be: out of range, or exactly 0, 0, which is what
+        None where the tags are missing or cannot be right: out of range, or exactly 0, 0, which
         devices write that do not know.
         """
         if not self:
@@ -109,7 +109,7 @@ class Exif:
 
 
 def text_of(value: object) -> str:
-    """A tag's value as text up to its first zero; of an encoding that fits. "" if it is none."""
+    """A tag's value as text up to its first zero; in an encoding that fits. "" for other types."""
     if isinstance(value, str):
         value = value.encode("latin-1", "ignore")  # as Pillow decodes text, whatever it is
     if not isinstance(value, bytes):
@@ -122,7 +122,7 @@ def text_of(value: object) -> str:
 
 
 def numbers_of(value: object) -> list[float]:
-    """A tag's value as at most three numbers, whatever its type; 0/0 is NaN. [] if it is none."""
+    """A tag's value as at most three numbers, whatever its type; 0/0 is NaN. [] without any."""
     if isinstance(value, bytes) and len(value) == 1:
         value = value[0]
     if isinstance(value, str | bytes):

@@ -57,7 +57,7 @@ _SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"BM")
 
 
 def why_passed_over(name: str) -> str | None:
-    """Why a file is a picture by its name and yet not read; None where it is read, or is none.
+    """Why a file is a picture by its name and yet not read; None for all other files.
 
     Example:
         >>> why_passed_over("IMG_1.jxl")

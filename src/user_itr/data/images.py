@@ -95,7 +95,7 @@ def find_images(folder: Path) -> Iterator[Path]:
     """Yield every image file below `folder`, recursively, in sorted order, links not followed.
 
     Raises:
-        DataError: if `folder` is no directory.
+        DataError: if `folder` is not a directory.
     """
     return find_files(folder, IMAGE_SUFFIXES)
 
@@ -162,12 +162,13 @@ def decode_image(path: Path, draft: int | None = None, content: bytes | None = N
 def open_image(path: Path, content: bytes | None = None) -> Image.Image:
     """Open an image by its header, nothing decoded yet; HEIC where pillow-heif is installed.
 
-    A raw photograph is decoded, and so is a file whose header is damaged.
+    A file whose header is damaged is opened as what `mending` makes of it. A raw photograph is
+    decoded.
 
     Raises:
         DataError: if it has more pixels than `MAX_PIXELS`, is a device, a pipe or the like, or
             needs a package that is not installed.
-        OSError: if it cannot be read, or is no image; Pillow raises other things as well.
+        OSError: if it cannot be read, or is not an image; Pillow raises other things as well.
     """
     if content is None and path.exists() and not path.is_file():  # opening a pipe would wait
         raise DataError(f"{path}: {IRREGULAR}")
@@ -187,8 +188,11 @@ def open_image(path: Path, content: bytes | None = None) -> Image.Image:
         stream.close()
         if reason := why_unreadable(content):
             raise DataError(f"{path}: {reason}") from None
-        with suppress(DataError):
-            return load_image(path, content=content)
+        for repaired in mended(content, MAX_PIXELS):
+            with suppress(Exception), _our_limit():
+                image = _open(io.BytesIO(repaired.content))
+                require_pixels(path, image.size)
+                return image
         raise
     image._exclusive_fp = True  # closing it closes the file
     return image
@@ -278,7 +282,7 @@ def _decode_as_it_is(
             image.draft("RGB", (draft, draft))
         image.load()
         if damaged is not None and damaged.cut:
-            require_share(image)
+            require_share(image, content)
         metadata = metadata_of(image, content)
         pixels: Image.Image = image
         if low_bytes:

@@ -36,13 +36,14 @@ MOST_BEFORE = 1_024
 """Bytes before a picture's first."""
 
 _JPEG_END = b"\xff\xd9"
+_MORE = b"\x5a\xa5\x3c" * 200
 _FIRST_BYTES = re.compile(
     rb"\xff\xd8\xff|\x89PNG\r\n\x1a\n|GIF8[79]a|RIFF....WEBP|II\*\0|MM\0\*"
     rb"|\0\0\0.ftyp(?:heic|heix|mif1|msf1|avif)",
     re.DOTALL,
 )
 _OTHER_FILES = (b"%", b"<", b"8BPS", b"ID3", b"RIFF", b"PK")
-"""First bytes of files that may hold a picture and are no picture: PDF, SVG, music, archives."""
+"""First bytes of other files that may hold a picture: PDF, SVG, music, archives."""
 
 _WEBP_PIXELS = frozenset((b"VP8 ", b"VP8L", b"ALPH", b"ANIM", b"ANMF"))
 _TIFF_TAGS = frozenset(
@@ -106,10 +107,15 @@ class CutShortError(OSError):
     """Too little of a picture is there."""
 
 
-def require_share(image: Image.Image) -> None:
+def require_share(image: Image.Image, content: bytes) -> None:
     """Refuse a JPEG, as its pixels lie, of which less than `LEAST_SHARE` was there.
 
-    Decoders fill the rows that are missing with middle grey.
+    Decoders fill the rows that are missing with middle grey. A picture that is grey itself is told
+    from one that is cut by bytes put behind it: they change the pixels of the latter alone.
+
+    Args:
+        image: the picture, decoded.
+        content: the file that it was decoded from, which ends with the end mark.
 
     Raises:
         CutShortError: if it is less.
@@ -118,8 +124,17 @@ def require_share(image: Image.Image) -> None:
     missing = np.isin(pixels, (127, 128)).reshape(len(pixels), -1).all(1)
     there = np.flatnonzero(~missing)
     share = (there[-1] + 1) / len(pixels) if len(there) else 0.0
-    if share < LEAST_SHARE:
+    if share < LEAST_SHARE and not _ends_by_itself(content):
         raise CutShortError(f"cut short, with {share:.0%} of its rows there")
+
+
+def _ends_by_itself(content: bytes) -> bool:
+    decoded: list[bytes] = []
+    for more in (b"", _MORE):
+        stream = io.BytesIO(content.removesuffix(_JPEG_END) + more + _JPEG_END)
+        with Image.open(stream, formats=["JPEG"]) as image:
+            decoded.append(image.tobytes())
+    return decoded[0] == decoded[1]
 
 
 def _mended_jpeg(content: bytes) -> Mended:

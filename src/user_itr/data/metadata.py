@@ -22,7 +22,7 @@ class Metadata:
 
     Attributes:
         exif: its tags.
-        xmp: its XMP packet; empty where there is none.
+        xmp: its XMP packet; may be empty.
         texts: the texts of a PNG.
         content: the file.
         upright: whether decoding has turned the pixels already.
@@ -89,8 +89,8 @@ def _pillow_turns(tags: Exif) -> bool:
 def png_chunks(content: bytes) -> Iterator[tuple[bytes, bytes]]:
     """The kind and the data of each chunk of a PNG; checksums are not looked at.
 
-    Ends at the first that has no sound name; the data of the last may be cut short. Nothing of what
-    is no PNG.
+    Ends at the first whose name is not sound; the data of the last may be cut short. Other files
+    have none.
     """
     if not content.startswith(PNG):
         return

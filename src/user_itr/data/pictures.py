@@ -48,7 +48,7 @@ def caption_list(captions: str | Iterable[str]) -> list[str]:
     """One caption or several as a list.
 
     Raises:
-        DataError: if it is neither, or one of them is no text.
+        DataError: if it is neither, or one of them is not a text.
     """
     if isinstance(captions, str):
         return [captions]
@@ -86,7 +86,7 @@ def as_rgb(picture: Picture, draft: int | None = None) -> Image.Image:
     if isinstance(picture, np.ndarray):
         return _of_array(picture)
     if not isinstance(picture, Image.Image):
-        raise DataError(f"images: {_kind(picture)} is no picture; {_TAKEN}.")
+        raise DataError(f"images: {_kind(picture)} is not a picture; {_TAKEN}.")
     name = Path(str(getattr(picture, "filename", "") or "the given picture"))
     content = _unread(picture)
     if content is not None:
@@ -123,8 +123,8 @@ def _of_array(array: np.ndarray) -> Image.Image:
     fits = array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (3, 4))
     if not fits or array.dtype.kind not in "uifb" or 0 in array.shape:
         raise DataError(
-            f"images: an array {array.shape} of {array.dtype} is no picture; give numbers of shape "
-            "(height, width), (height, width, 3) or (height, width, 4)."
+            f"images: an array {array.shape} of {array.dtype} is not a picture; give numbers of "
+            "shape (height, width), (height, width, 3) or (height, width, 4)."
         )
     require_pixels(Path("the given array"), (array.shape[1], array.shape[0]))
     if array.dtype == bool:
@@ -133,4 +133,5 @@ def _of_array(array: np.ndarray) -> Image.Image:
 
 
 def _kind(thing: object) -> str:
-    return "None" if thing is None else f"a {type(thing).__name__}"
+    name = type(thing).__name__
+    return "None" if thing is None else f"{'an' if name[0].lower() in 'aeiou' else 'a'} {name}"

@@ -32,7 +32,7 @@ def read_file(path: Path) -> tuple[bytes, os.stat_result]:
     except IsADirectoryError:
         raise DataError(f"{path}: {IRREGULAR}") from None
     except ValueError as error:  # a zero in the name
-        raise DataError(f"{path!r}: is no path of a file ({error}); check the path.") from None
+        raise DataError(f"{path!r}: is not the path of a file ({error}); check the path.") from None
     if not content:
         raise DataError(f"{path}: is empty; replace or remove the file.")
     return content, status

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 from colour_encoder import PALETTE, ColourEncoder, paint
 from inspect_index import counts, files
 
 from user_itr.errors import IndexStoreError
 from user_itr.search.index import ImageIndex
+from user_itr.search.photos import photo_id
 from user_itr.search.store.base import FileRow, FileState
 from user_itr.search.update.placing import match_moves
 
@@ -95,6 +98,47 @@ def test_between_roots(index: ImageIndex, photos: Path, encoder: ColourEncoder) 
     assert (counts(report), report.moved) == ((0, 0, 1, 0), 1)
     assert index.roots() == {other: 2, photos: 7}
     assert counts(index.update(photos, encoder)) == (0, 0, 7, 0)
+
+
+def test_a_name_of_which_only_the_case_changed(
+    index: ImageIndex, photos: Path, encoder: ColourEncoder
+) -> None:
+    """On a disk where case does not count, a photo answers to the name that it had."""
+    fotos = photos.rename(photos.with_name("Photos"))
+    photos.symlink_to(fotos)
+    report = index.update(fotos, encoder)
+    assert (report.moved, counts(report)) == (8, (0, 0, 0, 0))
+    assert set(files(index)) == {str(path) for path in fotos.rglob("*.png")}
+
+
+def test_a_photo_that_changes_between_its_two_readings(
+    index: ImageIndex, photos: Path, encoder: ColourEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = (paint(photos / f"{name}.png", "blue", (50, 40)) for name in ("a", "b"))
+    store = index.ask(lambda store: store)
+    known = store.known
+
+    def meddling(hashes: set[str]) -> set[str]:
+        paint(first, "red", (60, 30))
+        return known(hashes)
+
+    monkeypatch.setattr(store, "known", meddling)
+    report = index.update(photos, encoder)
+    assert (report.added, report.encoded) == (2, 2)
+    for path in (first, second):
+        content = hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest()
+        assert files(index)[str(path)].hash == content
+        wanted = encoder.encode_images([path])[0]
+        assert np.allclose(index.embedding_of(photo_id(str(path))), wanted, atol=1e-3)
+
+
+def test_copies_of_what_does_not_decode_are_all_told(
+    index: ImageIndex, photos: Path, encoder: ColourEncoder
+) -> None:
+    for name in "abc":
+        (photos / f"{name}.png").write_bytes(b"no picture")
+    report = index.update(photos, encoder, batch_size=2)
+    assert [path.name for path, _ in report.skipped] == ["a.png", "b.png", "c.png"]
 
 
 def row(path: str, root: str = "/new", hash: str = "aa", inode: int = 0) -> FileRow:

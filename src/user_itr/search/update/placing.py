@@ -6,11 +6,13 @@ import os
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 
 from user_itr.errors import DataError, UnreadableError
 from user_itr.search.file_state import same_file
+from user_itr.search.names import same_form
 from user_itr.search.photos import Contents, hash_photo
 from user_itr.search.store.base import FileRow, PhotoStore
 from user_itr.search.update.comparing import Comparison, Rows
@@ -139,12 +141,22 @@ def _gone(store: PhotoStore, found: Walk, new: Sequence[FileRow]) -> list[FileRo
     """Rows with the contents of new files, whose own files are there no more."""
     if not new:
         return []
-    held = store.holding({row.hash for row in new})
-    return [
-        row
-        for row in held
-        if row.path not in found.files and row.path not in found.present and is_gone(row.path)
-    ]
+    spellings = {same_form(row.path).casefold(): row.path for row in new}
+    gone = []
+    for row in store.holding({row.hash for row in new}):
+        if row.path in found.files or row.path in found.present:
+            continue
+        spelled = spellings.get(same_form(row.path).casefold())
+        if is_gone(row.path) or (spelled is not None and _is_one_file(row.path, spelled)):
+            gone.append(row)
+    return gone
+
+
+def _is_one_file(old: str, new: str) -> bool:
+    """Whether a file answers to its old name, too, as where case or Unicode form do not count."""
+    with suppress(OSError):
+        return os.path.samefile(old, new)  # noqa: PTH121 - on text
+    return False
 
 
 def is_gone(path: str) -> bool:
