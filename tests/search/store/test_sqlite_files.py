@@ -106,6 +106,13 @@ def test_who_may_only_read_searches(
                     ImageIndex.create_or_open(copy, encoder, "model").update(photos, encoder)
                 with pytest.raises(IndexStoreError, match=r"written.*check its disk and"):
                     opened.update(photos, encoder)
+            if os.geteuid() == 0 and not left:  # root may write all the same
+                paint(photos / "new.png", "red")
+                writer = ImageIndex.create_or_open(copy, encoder, "model")
+                writer.update(photos, encoder)
+                with somebody_else():
+                    assert len(search_text(opened, encoder, "red", k=99)) == len(PALETTE) + 1
+                    assert stored(opened) == stored(writer)
         finally:
             for path in (copy, *copy.rglob("*")):
                 path.chmod(0o755)

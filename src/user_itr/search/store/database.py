@@ -7,12 +7,12 @@ import sqlite3
 import threading
 import weakref
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from user_itr.errors import IndexStoreError
 from user_itr.search.location import Folder, store_errors
-from user_itr.search.store.log import carry_over, log_bytes
+from user_itr.search.store.log import beside, carry_over, log_bytes
 from user_itr.search.store.schema import FILE, connect
 
 CHECKPOINT_BYTES = 256 << 20
@@ -39,6 +39,7 @@ class Database:
         self._changing = threading.RLock()
         self._open = _Connections()
         self._opened: os.stat_result | None = None
+        self._counts = True
         weakref.finalize(self, self._open.close)
         if create:
             location.folder.mkdir(parents=True, exist_ok=True)
@@ -50,8 +51,8 @@ class Database:
     def version(self) -> int:
         """A number that changes with each change that is committed."""
         with self._reading, self._errors("read"):
-            (version,) = self._reader().execute("PRAGMA data_version").fetchone()
-            return int(version) + (self._open.count << 40)
+            version = _data_version(self._reader()) if self._counts else self._stamp()
+            return version + (self._open.count << 64)
 
     def read(self, statement: str, values: Sequence[Any] = ()) -> list[Any]:
         """The rows that a statement gives."""
@@ -78,7 +79,18 @@ class Database:
             reader = connect(self.file, write=False)
             self._open.renew_reader(reader)
             self._opened = found
+            # Who may not write SQLite's shared memory is told of a change at each look.
+            self._counts = _data_version(reader) == _data_version(reader)
         return reader
+
+    def _stamp(self) -> int:
+        """What the system says of the file and its log, as a number."""
+        found = []
+        for ending in ("", "-wal"):
+            with suppress(FileNotFoundError):
+                status = beside(self.file, ending).stat()
+                found += [status.st_size, status.st_mtime_ns]
+        return hash(tuple(found)) % (1 << 64)
 
     @contextmanager
     def change(self) -> Iterator[sqlite3.Connection]:
@@ -117,6 +129,10 @@ class Database:
             raise IndexStoreError(
                 f"{self.location}: the index cannot be {verb} ({reason}); {remedy}."
             ) from error
+
+
+def _data_version(reader: sqlite3.Connection) -> int:
+    return int(reader.execute("PRAGMA data_version").fetchone()[0])
 
 
 class _Connections:
