@@ -82,8 +82,8 @@ def main() -> None:
             finally:
                 process.kill()
     print(
-        f"{options.copies} copies without the log, {torn} in the middle of carrying it over: all hold "
-        f"one state; without photos.db-undo {damaged} would be damaged"
+        f"{options.copies} copies without the log, {torn} in the middle of carrying it over: all "
+        f"hold one state; without photos.db-undo {damaged} would be damaged"
     )
 
 

@@ -18,6 +18,7 @@ import pytest
 from colour_encoder import PALETTE, ColourEncoder, paint
 from damage import faults
 from inspect_index import counts, stored
+from killable_index import running
 from made_rows import content, file, paths, put, unit
 
 from user_itr.errors import IndexStoreError
@@ -108,11 +109,12 @@ def test_who_may_only_read_searches(
                     opened.update(photos, encoder)
             if os.geteuid() == 0 and not left:  # root may write all the same
                 paint(photos / "new.png", "red")
-                writer = ImageIndex.create_or_open(copy, encoder, "model")
-                writer.update(photos, encoder)
+                with running(copy, photos) as writer:
+                    said = writer.communicate()
+                    assert writer.returncode == 0, said
                 with somebody_else():
                     assert len(search_text(opened, encoder, "red", k=99)) == len(PALETTE) + 1
-                    assert stored(opened) == stored(writer)
+                    assert stored(opened) == stored(ImageIndex.open(copy))
         finally:
             for path in (copy, *copy.rglob("*")):
                 path.chmod(0o755)
