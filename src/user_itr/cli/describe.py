@@ -34,7 +34,7 @@ def sentences_command(
     found = [sentence for file in files for sentence in read_sentences(file)]
     opened = ImageIndex.open(index or default_index())
     encoder = load_encoder(find_model(model, opened.location))
-    count = SentenceStore(opened.location, opened.manifest).replace(found, encoder)
+    count = SentenceStore(opened).replace(found, encoder)
     typer.echo(f"{count:,} sentences in {printable(opened.location)}")
 
 
@@ -57,7 +57,7 @@ def describe_command(
     from user_itr.search.sentences import SentenceStore
 
     opened = ImageIndex.open(index or default_index())
-    store = SentenceStore(opened.location, opened.manifest)
+    store = SentenceStore(opened)
     if not len(store):
         typer.echo(
             f"{opened.location}: no sentences are indexed; add some with `user-itr sentences "

@@ -73,8 +73,9 @@ def index_command(
     sentences: list[str] = []
     folders = photos
     if rebuild and Manifest.exists(where):
-        folders = outermost_with_images([*photos, *ImageIndex.open(where).roots()], allow_empty)
-        sentences = SentenceStore(where).texts()
+        before = ImageIndex.open(where)
+        folders = outermost_with_images([*photos, *before.roots()], allow_empty)
+        sentences = SentenceStore(before).texts()
     for folder in folders:
         if not folder.is_dir() and not allow_empty:
             raise DataError(f"{folder}: no such folder; check the path, or mount its disk.")
@@ -106,7 +107,7 @@ def index_command(
 
     skipped = update(folders)
     if sentences:  # before the rebuild takes the old index's place, which has them
-        SentenceStore(where, target.manifest).replace(sentences, encoder)
+        SentenceStore(target).replace(sentences, encoder)
     target.commit()
     typer.echo(f"{len(target):,} photos in {printable(target.location)}")
     if watch:

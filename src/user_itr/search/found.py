@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,21 +66,3 @@ class PhotoFacts:
     width: int
     height: int
     root: Path
-
-
-FACTS = ("id", "path", "size", "mtime_ns", "taken", "width", "height", "root")
-"""Columns of the table that hold them."""
-
-
-def facts_of(row: dict[str, Any]) -> PhotoFacts:
-    """The facts in a row's `FACTS`."""
-    return PhotoFacts(
-        row["id"],
-        Path(row["path"]),
-        row["size"],
-        datetime.fromtimestamp(row["mtime_ns"] / 1e9),
-        row["taken"],
-        row["width"],
-        row["height"],
-        Path(row["root"]),
-    )

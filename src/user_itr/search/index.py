@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import date
 from pathlib import Path
 from typing import TypeVar
 
@@ -15,19 +15,18 @@ import numpy as np
 from user_itr.errors import ConfigError, IndexStoreError
 from user_itr.search.encoder import Encoder
 from user_itr.search.filters import Filters
-from user_itr.search.found import FACTS, Hit, PhotoFacts, facts_of
+from user_itr.search.found import Hit, PhotoFacts
 from user_itr.search.location import LOCK, Location, Place, location_of, store_errors
 from user_itr.search.manifest import MANIFEST, PENDING, Manifest
-from user_itr.search.table import PhotoTable, drop_tables, write_lock
+from user_itr.search.store.base import PhotoStore
+from user_itr.search.store.opening import bring_up_to_date, drop_others, open_store
+from user_itr.search.table import write_lock
 from user_itr.search.update import IndexReport, Update
 
 T = TypeVar("T")
 
 FOLLOW_SECONDS = 2.0
 """How often an open index looks whether a rebuild took its place, at most."""
-
-NEVER = -(2**62)
-"""Stands for no date among seconds."""
 
 
 class ImageIndex:
@@ -46,7 +45,7 @@ class ImageIndex:
         self.location: Location = location_of(place)
         self.manifest = manifest
         self._pending = pending
-        self._table = PhotoTable(self.location, manifest.table, manifest.dim, create=create)
+        self._store = open_store(self.location, manifest, create=create)
         self._look_again = time.monotonic() + FOLLOW_SECONDS
 
     @property
@@ -78,7 +77,8 @@ class ImageIndex:
             raise IndexStoreError(
                 f"{location}: {state}; make one with `user-itr index PHOTOS --index {where}`."
             )
-        return cls(location, Manifest.read(location), create=False)
+        manifest = bring_up_to_date(location, Manifest.read(location))
+        return cls(location, manifest, create=False)
 
     @classmethod
     def create_or_open(cls, place: Place, encoder: Encoder, model_path: str | Path) -> ImageIndex:
@@ -98,7 +98,7 @@ class ImageIndex:
         if not Manifest.exists(location):
             _check_free(location)
         else:
-            manifest = Manifest.read(location)
+            manifest = bring_up_to_date(location, Manifest.read(location))
             _check_model(location, manifest, encoder)
             if manifest.model == _recorded(model_path):
                 return cls(location, manifest, create=True)
@@ -124,13 +124,14 @@ class ImageIndex:
         location = location_of(place)
         if not Manifest.exists(location):
             return cls.create_or_open(location, encoder, model_path)
+        bring_up_to_date(location, Manifest.read(location))
         with write_lock(location):
             current = Manifest.read(location)
             wanted = _manifest_of(encoder, model_path, generation=current.generation + 1)
             goes_on = location.has(PENDING) and _same_table(
                 Manifest.read(location, PENDING), wanted
             )
-            drop_tables(location, keep=[*current.tables, *(wanted.tables if goes_on else [])])
+            drop_others(location, keep=[current, wanted] if goes_on else [current])
             _write_manifest(wanted, location, PENDING)
             return cls(location, wanted, create=True, pending=True)
 
@@ -148,17 +149,34 @@ class ImageIndex:
             self.manifest.write(self.location)
             self.location.remove(PENDING)
             self._pending = False
-            kept = [*self.manifest.tables, *(old.tables if self.location.shared else [])]
-            drop_tables(self.location, keep=kept)
+            kept = [self.manifest, old] if self.location.shared else [self.manifest]
+            drop_others(self.location, keep=kept)
 
     def __len__(self) -> int:
-        return self._ask(len)
+        return self.ask(len)
 
     def roots(self) -> dict[Path, int]:
         """The photo folders that were indexed, each with the number of photos found there."""
-        roots = self._ask(lambda table: table.columns("root"))["root"]
-        counts = roots.value_counts().to_pylist()
-        return {Path(count["values"]): count["counts"] for count in counts}
+        return {Path(root): count for root, count in self.ask(lambda s: s.roots()).items()}
+
+    def folders(self) -> dict[str, int]:
+        """Every folder that holds photos directly, with the number of them, sorted by path."""
+        return self.ask(lambda store: store.folders())
+
+    def days(self, filters: Filters | None = None) -> dict[date, int]:
+        """Days that photos were taken on (else changed), with their number, the latest first."""
+        return self.ask(lambda store: store.days(filters))
+
+    def count(self, filters: Filters | None = None) -> int:
+        """How many photos meet the filters."""
+        return self.ask(lambda store: store.count(filters))
+
+    def named(self, words: str, k: int = 10, *, offset: int = 0) -> list[PhotoFacts]:
+        """Photos whose file name or folder has all of the words, the latest first.
+
+        A word finds those that begin with it; case and accents do not matter.
+        """
+        return self.ask(lambda store: store.named(words, k, offset))
 
     def check_model(self, encoder: Encoder) -> None:
         """Make sure that `encoder` is the model that made this index.
@@ -209,11 +227,11 @@ class ImageIndex:
         self.check_model(encoder)
         with write_lock(self.location):
             self._check_current()
-            run = Update(self._table, Path(folder).resolve(), encoder, progress)
+            run = Update(self._store, Path(folder).resolve(), encoder, progress)
             return run.run(batch_size, workers, processes, allow_empty)
 
     def _check_current(self) -> None:
-        """Make sure, before a write, that this is still the table to write to.
+        """Make sure, before a write, that this is still the photos to write to.
 
         An index goes over to a rebuild by the same model; see `_follow`.
 
@@ -269,9 +287,8 @@ class ImageIndex:
         norm = float(np.linalg.norm(query))
         if not 0 < norm < np.inf:
             raise IndexStoreError(f"the query embedding has norm {norm}; a direction is needed.")
-        where = None if filters is None else filters.sql()
         query = query / norm
-        found = self._ask(lambda table: table.nearest(query, offset + k, where, exact=exact))
+        found = self.ask(lambda store: store.nearest(query, offset + k, filters, exact=exact))
         return found[offset:]
 
     def facts(self, id: str) -> PhotoFacts | None:
@@ -280,18 +297,14 @@ class ImageIndex:
 
     def facts_of_many(self, ids: Sequence[str]) -> list[PhotoFacts]:
         """What is known of photos, in the order of `ids`, those left out that the index lacks."""
-        if not ids:
-            return []
-        rows = self._ask(lambda table: table.taken_from("id", ids, *FACTS))
-        found = {row["id"]: facts_of(row) for row in rows.to_pylist()}
-        return [found[id] for id in ids if id in found]
+        return self.ask(lambda store: store.facts(ids))
 
     def embedding_of(self, id: str) -> np.ndarray | None:
-        """The (D,) float32 unit vector of a photo; None if the index has none of that id."""
-        rows = self._ask(lambda table: table.taken_from("id", [id], "embedding"))
-        if not rows.num_rows:
-            return None
-        return np.asarray(rows["embedding"][0].values.to_numpy(), dtype=np.float32)
+        """The (D,) float32 unit vector of a photo; None if the index has none of that id.
+
+        An index in a folder keeps it as float16.
+        """
+        return self.ask(lambda store: store.embedding(id))
 
     def newest(
         self, k: int = 10, *, offset: int = 0, filters: Filters | None = None
@@ -302,30 +315,23 @@ class ImageIndex:
         """
         if k < 1 or offset < 0:
             raise ConfigError(f"{k} photos from {offset} on cannot be listed; ask for at least 1.")
-        where = None if filters is None else filters.sql()
-        rows = self._ask(lambda table: table.columns("id", "taken", "mtime_ns", where=where))
-        changed = rows["mtime_ns"].to_numpy() // 1_000_000_000
-        zone = datetime.now().astimezone().utcoffset() or timedelta()
-        taken = rows["taken"].cast("int64").fill_null(NEVER).to_numpy()
-        when = np.where(taken == NEVER, changed + zone.total_seconds(), taken)
-        order = np.lexsort((rows["id"].to_numpy(zero_copy_only=False).astype(str), -when))
-        return self.facts_of_many(rows["id"].take(order[offset : offset + k]).to_pylist())
+        return self.ask(lambda store: store.newest(k, offset, filters))
 
-    def _ask(self, question: Callable[[PhotoTable], T]) -> T:
-        """Ask the table, and once more where a writer took away what was being read."""
+    def ask(self, question: Callable[[PhotoStore], T]) -> T:
+        """Ask the store, and once more where a writer took away what was being read."""
         if not self._pending and time.monotonic() > self._look_again:
             with suppress(IndexStoreError):
                 self._follow()
         try:
-            return question(self._table)
+            return question(self._store)
         except IndexStoreError:
             if self._pending:
                 raise
             self._follow()
-        return question(self._table)
+        return question(self._store)
 
     def _follow(self) -> None:
-        """Go over to the table of a rebuild by the same model, if there was one.
+        """Go over to the photos of a rebuild by the same model, if there was one.
 
         Raises:
             IndexStoreError: if it was by another model.
@@ -339,7 +345,7 @@ class ImageIndex:
                 f"{self.location}: was made again by another model ({manifest.description}) since "
                 "it was opened; open it again: start the server or the command again."
             )
-        self._table = PhotoTable(self.location, manifest.table, manifest.dim, create=False)
+        self._store = open_store(self.location, manifest, create=False)
         self.manifest = manifest
 
 

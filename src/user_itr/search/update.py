@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 
 from user_itr.errors import DataError, IndexStoreError
 from user_itr.search.decoding import decode_ahead
@@ -20,11 +19,10 @@ from user_itr.search.photos import (
     Photo,
     Skipped,
     hash_photo,
-    photo_id,
     scan,
     unlistable_folders,
 )
-from user_itr.search.table import PhotoTable
+from user_itr.search.store.base import ContentRow, FileRow, FileState, PhotoStore
 
 CHUNK_ROWS = 512
 CHUNK_SECONDS = 30.0
@@ -63,7 +61,7 @@ class Update:
 
     def __init__(
         self,
-        table: PhotoTable,
+        table: PhotoStore,
         folder: Path,
         encoder: Encoder,
         progress: Callable[[int, int], None] | None,
@@ -100,20 +98,17 @@ class Update:
         todo = self._take_over(todo)  # before the rows that they come from go
         self._remove_gone()
         self._encode(todo, batch_size, workers, processes)
-        self.table.compact()
+        self.table.finish()
         report.seconds = time.monotonic() - start
         return report
 
     def _read_table(self) -> None:
-        columns = self.table.columns("path", "size", "mtime_ns", "hash")
         prefix = os.path.join(self.report.folder, "")  # noqa: PTH118 - with the separator at its end
-        for path, size, mtime, digest in zip(
-            *(columns[name].to_pylist() for name in columns.column_names), strict=True
-        ):
-            self.known[size, digest] = path
-            if path.startswith(prefix):
-                self.stored[path] = (size, mtime)
-                self.hashes[path] = digest
+        for row in self.table.files():
+            self.known[row.state.size, row.hash] = row.path
+            if row.path.startswith(prefix):
+                self.stored[row.path] = (row.state.size, row.state.mtime_ns)
+                self.hashes[row.path] = row.hash
 
     def _show(self, done: int) -> None:
         if self.progress:
@@ -157,31 +152,23 @@ class Update:
                 self.report.removed -= 1  # its old row goes and is no loss
 
     def _copy_rows(self, found: dict[str, tuple[str, Contents]]) -> None:
-        rows = self.table.taken_from("path", sorted({source for source, _ in found.values()}))
-        place = {path: row for row, path in enumerate(rows["path"].to_pylist())}
-        copies = rows.take([place[source] for source, _ in found.values()])
-        for name, values in (
-            ("id", [photo_id(path) for path in found]),
-            ("path", list(found)),
-            ("mtime_ns", [read.mtime_ns for _, read in found.values()]),
-            ("root", [str(self.report.folder)] * len(found)),
-        ):
-            field = self.table.schema.field(name)
-            column = copies.schema.get_field_index(name)
-            copies = copies.set_column(column, field, pa.array(values, field.type))
-        self.table.upsert(copies.select(self.table.schema.names).cast(self.table.schema))
+        self.table.write([self._row(path, read) for path, (_, read) in found.items()])
+
+    def _row(self, path: str, read: Contents) -> FileRow:
+        state = FileState(read.size, read.mtime_ns)
+        return FileRow(path, str(self.report.folder), state, read.hash)
 
     def _remove_gone(self) -> None:
         gone = [path for path in self.stored if path not in self.files]
         unlistable = unlistable_folders(gone)
         self.report.skipped += [(Path(folder), reason) for folder, reason in unlistable.items()]
-        self.report.removed += self.table.delete(
+        self.report.removed += self.table.remove(
             [path for path in gone if os.path.dirname(path) not in unlistable]  # noqa: PTH120
         )
 
     def _encode(self, todo: Sequence[str], batch_size: int, workers: int, processes: bool) -> None:
         paths = [Path(path) for path in todo]
-        pending: list[pa.Table] = []
+        pending: list[tuple[FileRow, ContentRow]] = []
         undecodable: list[str] = []
         done = self._total - len(todo)
         written = time.monotonic()
@@ -190,10 +177,10 @@ class Update:
             with closing(batches):
                 for photos, skipped in batches:
                     if photos:
-                        pending.append(self._encode_batch(photos))
+                        pending += self._encode_batch(photos)
                     self.report.skipped += skipped
                     undecodable += [str(path) for path, _ in skipped if str(path) in self.stored]
-                    full = sum(rows.num_rows for rows in pending) >= CHUNK_ROWS
+                    full = len(pending) >= CHUNK_ROWS
                     if full or time.monotonic() - written > CHUNK_SECONDS:
                         self._write(pending)
                         written = time.monotonic()
@@ -201,9 +188,9 @@ class Update:
                     self._show(done)
         finally:  # also after Ctrl-C: what is encoded is kept
             self._write(pending)
-        self.report.removed += self.table.delete(undecodable)
+        self.report.removed += self.table.remove(undecodable)
 
-    def _encode_batch(self, photos: Sequence[Photo]) -> pa.Table:
+    def _encode_batch(self, photos: Sequence[Photo]) -> list[tuple[FileRow, ContentRow]]:
         embeddings = self.encoder.encode_pixels(np.stack([photo.pixels for photo in photos]))
         wanted = (len(photos), self.encoder.dim)
         if embeddings.shape != wanted or not np.isfinite(embeddings).all():
@@ -212,30 +199,22 @@ class Update:
                 f"shape {embeddings.shape} for this batch, or values that are not finite, where "
                 f"finite {wanted} is needed; use another checkpoint."
             )
-        names = [str(photo.path) for photo in photos]
-        return self.table.rows(
-            embeddings,
-            id=[photo_id(name) for name in names],
-            path=names,
-            size=[photo.contents.size for photo in photos],
-            mtime_ns=[photo.contents.mtime_ns for photo in photos],
-            hash=[photo.contents.hash for photo in photos],
-            taken=[photo.taken for photo in photos],
-            width=[photo.width for photo in photos],
-            height=[photo.height for photo in photos],
-            root=[str(self.report.folder)] * len(photos),
-        )
+        rows = []
+        for photo, embedding in zip(photos, embeddings, strict=True):
+            read = photo.contents
+            content = ContentRow(
+                read.hash, read.size, photo.taken, photo.width, photo.height, embedding
+            )
+            rows.append((self._row(str(photo.path), read), content))
+        return rows
 
-    def _write(self, pending: list[pa.Table]) -> None:
+    def _write(self, pending: list[tuple[FileRow, ContentRow]]) -> None:
         if not pending:
             return
-        rows = pa.concat_tables(pending)
+        files, contents = zip(*pending, strict=True)
         pending.clear()
-        known = sum(path in self.stored for path in rows["path"].to_pylist())
-        if known:
-            self.table.upsert(rows)
-        else:
-            self.table.add(rows)
+        known = sum(row.path in self.stored for row in files)
+        self.table.write(files, contents)
         self.report.updated += known
-        self.report.added += rows.num_rows - known
-        self.report.encoded += rows.num_rows
+        self.report.added += len(files) - known
+        self.report.encoded += len(files)

@@ -1,0 +1,81 @@
+"""Which store an index has, and bringing one that an older user-itr made up to date."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from user_itr.errors import IndexStoreError, MissingExtraError
+from user_itr.search.location import Folder, Location, store_errors
+from user_itr.search.manifest import FORMAT_VERSION, LANCE_VERSION, Manifest
+from user_itr.search.store.base import PhotoStore
+from user_itr.search.table import write_lock
+
+
+def open_store(location: Location, manifest: Manifest, *, create: bool) -> PhotoStore:
+    """The photos of the generation that a manifest names.
+
+    Args:
+        location: of the index.
+        manifest: of the index, or of a rebuild.
+        create: make an empty store where there is none.
+
+    Raises:
+        IndexStoreError: if there is none or it cannot be read.
+        MissingExtraError: if the index is on object storage and LanceDB is not installed.
+    """
+    if isinstance(location, Folder):
+        from user_itr.search.store.sqlite import SqliteStore
+
+        return SqliteStore(location, manifest.generation, manifest.dim, create=create)
+    from user_itr.search.store.lance import LanceStore
+
+    return LanceStore(location, manifest.table, manifest.sentences, manifest.dim, create=create)
+
+
+def drop_others(location: Location, keep: Sequence[Manifest]) -> None:
+    """Remove the photos of all generations but these; only under the index's lock."""
+    if isinstance(location, Folder):
+        from user_itr.search.store.sqlite import drop_generations
+
+        drop_generations(location, keep=[manifest.generation for manifest in keep])
+        return
+    from user_itr.search.store.lance import drop_tables
+
+    drop_tables(location, keep=[table for manifest in keep for table in manifest.tables])
+
+
+def bring_up_to_date(location: Location, manifest: Manifest) -> Manifest:
+    """Carry an index in a folder over from LanceDB tables to SQLite, if it has any.
+
+    The old tables go once the new file is complete. The next update reads every file once, since an
+    older user-itr could mix up photos that were renamed.
+
+    Returns:
+        The manifest that is valid then.
+
+    Raises:
+        IndexStoreError: if LanceDB is not installed, another process writes to the index, or it
+            cannot be read or written.
+    """
+    if manifest.format_version != LANCE_VERSION or not isinstance(location, Folder):
+        return manifest
+    try:
+        from user_itr.search.store.lance import LanceStore, drop_tables
+        from user_itr.search.store.migrating import carry_over
+    except MissingExtraError:
+        raise IndexStoreError(
+            f"{location}: an earlier user-itr made this index; run `pip install 'user-itr[s3]'` "
+            "once to carry it over, or index into another folder with --index."
+        ) from None
+    with write_lock(location):
+        manifest = Manifest.read(location)
+        if manifest.format_version != LANCE_VERSION:
+            return manifest
+        old = LanceStore(location, manifest.table, manifest.sentences, manifest.dim, create=False)
+        carry_over(old, location, manifest)
+        manifest = replace(manifest, format_version=FORMAT_VERSION)
+        with store_errors(location, "written"):
+            manifest.write(location)
+        drop_tables(location, keep=[])
+        return manifest
