@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Hit:
+class Hit(NamedTuple):
     """One search result.
 
     Attributes:
@@ -29,17 +29,17 @@ class Hit:
     height: int
 
 
-def ranked(found: Sequence[tuple[float, tuple[str, str, int, int]]], k: int) -> list[Hit]:
+def ranked(found: Sequence[tuple[float, tuple[str, Path, str, int, int]]], k: int) -> list[Hit]:
     """The best k of photos, ties by path.
 
     Args:
-        found: of each photo its score, and path, id, width and height.
+        found: of each photo its score, and its path as text and as a path, id, width and height.
         k: hits at most.
     """
-    best_first = sorted(found, key=lambda one: (-one[0], one[1]))[:k]
+    best_first = sorted(found, key=lambda one: (-one[0], one[1][0]))[:k]
     return [
-        Hit(rank, id, Path(path), min(1.0, max(-1.0, score)), width, height)
-        for rank, (score, (path, id, width, height)) in enumerate(best_first, start=1)
+        Hit(rank, id, path, score if -1 <= score <= 1 else float(round(score)), width, height)
+        for rank, (score, (_, path, id, width, height)) in enumerate(best_first, start=1)
     ]
 
 

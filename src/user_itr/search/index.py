@@ -284,7 +284,7 @@ class ImageIndex:
                 f"{self.location}: the query has shape {query.shape} and the index embeddings "
                 f"({self.manifest.dim},); encode the query with the model that made the index."
             )
-        norm = float(np.linalg.norm(query))
+        norm = float(query @ query) ** 0.5
         if not 0 < norm < np.inf:
             raise IndexStoreError(f"the query embedding has norm {norm}; a direction is needed.")
         query = query / norm

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -164,7 +164,7 @@ def search(
     own = Path(image).parent.resolve() / Path(image).name
     hits = index.search(embedding, offset + k + 1, filters=filters, exact=exact)
     others = [hit for hit in hits if hit.path != own][offset : offset + k]
-    return [replace(hit, rank=rank) for rank, hit in enumerate(others, start=offset + 1)]
+    return [hit._replace(rank=rank) for rank, hit in enumerate(others, start=offset + 1)]
 
 
 def search_text(index: ImageIndex, encoder: Encoder, query: str, k: int = 10) -> list[Hit]:

@@ -49,11 +49,6 @@ class Neighbours:
             return scan_store(self._rows, query, k, allowed)
         return view.near(query, k, allowed)
 
-    def by_graph(self, query: np.ndarray, k: int, count: int = 0) -> Scored | None:
-        """About the k nearest rows; see `View.by_graph`."""
-        view = self.view()
-        return None if view is None else view.by_graph(query, k, count)
-
     def count(self) -> int:
         """How many rows there are."""
         return self._rows.counts().rows
@@ -82,9 +77,14 @@ class Neighbours:
         is_close = gone + new <= STALE_SHARE * len(snapshot)
         return is_close and wants_graph == (snapshot.graph is not None)
 
-    def view(self) -> View | None:
-        """The store's latest state; None where it has no derived files to be seen through."""
-        version = self._rows.version()
+    def view(self, version: int | None = None) -> View | None:
+        """The store's latest state; None where it has no derived files to be seen through.
+
+        Args:
+            version: of the store, where that was just read.
+        """
+        if version is None:
+            version = self._rows.version()
         if version == self._seen:
             return self._view
         with self._refreshing:

@@ -80,7 +80,12 @@ class FileChange:
         if id is None:
             return False
         self._writer.execute(f"DELETE FROM {self._files} WHERE id = ?", (id,))
-        self._writer.execute(f"DELETE FROM {self._names} WHERE rowid = ?", (id,))
+        folder, name = os.path.split(path)
+        self._writer.execute(  # the table of words keeps no texts, and is told which ones go
+            f"INSERT INTO {self._names} ({self._names}, rowid, name, folder) "
+            "VALUES ('delete', ?, ?, ?)",
+            (id, name, folder),
+        )
         return True
 
     def _find(self, path: str) -> int | None:

@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from datetime import date, timedelta
 from fnmatch import fnmatch
 from functools import cache
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -264,8 +265,10 @@ class LanceStore:
                 search = search.nprobes(PROBES).refine_factor(REFINE)
             rows = search.to_arrow()
             scores = (1 - rows["_distance"].to_numpy()).tolist()
-            columns = (rows[name].to_pylist() for name in ("path", "id", "width", "height"))
-            return ranked([*zip(scores, zip(*columns, strict=True), strict=True)], k)
+            names = rows["path"].to_pylist()
+            columns = (rows[name].to_pylist() for name in ("id", "width", "height"))
+            files = zip(names, map(Path, names), *columns, strict=True)
+            return ranked([*zip(scores, files, strict=True)], k)
 
         return self._again(answer)
 

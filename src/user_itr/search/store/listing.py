@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import unicodedata
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -89,7 +90,7 @@ def day_of(number: int) -> date:
 
 def match_of(words: str) -> str | None:
     """Words as FTS5 is asked for rows that have all of them, each by its beginning."""
-    found = re.findall(r"\w+", words.replace("_", " "))
+    found = re.findall(r"[^\W_]+", unicodedata.normalize("NFC", words))
     return " ".join(f'"{word}"*' for word in found) or None
 
 

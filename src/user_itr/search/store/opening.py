@@ -9,6 +9,7 @@ from user_itr.errors import IndexStoreError, MissingExtraError
 from user_itr.search.location import Folder, Location, store_errors
 from user_itr.search.manifest import FORMAT_VERSION, LANCE_VERSION, Manifest
 from user_itr.search.store.base import PhotoStore
+from user_itr.search.store.sqlite import SqliteStore, drop_generations
 from user_itr.search.table import write_lock
 
 
@@ -25,8 +26,6 @@ def open_store(location: Location, manifest: Manifest, *, create: bool) -> Photo
         MissingExtraError: if the index is on object storage and LanceDB is not installed.
     """
     if isinstance(location, Folder):
-        from user_itr.search.store.sqlite import SqliteStore
-
         return SqliteStore(location, manifest.generation, manifest.dim, create=create)
     from user_itr.search.store.lance import LanceStore
 
@@ -36,8 +35,6 @@ def open_store(location: Location, manifest: Manifest, *, create: bool) -> Photo
 def drop_others(location: Location, keep: Sequence[Manifest]) -> None:
     """Remove the photos of all generations but these; only under the index's lock."""
     if isinstance(location, Folder):
-        from user_itr.search.store.sqlite import drop_generations
-
         drop_generations(location, keep=[manifest.generation for manifest in keep])
         return
     from user_itr.search.store.lance import drop_tables

@@ -6,7 +6,7 @@
                         go with it
     embeddings_G        (D,) float16 of a content, made by the model of generation G
     files_G             a path and the content that it holds
-    names_G             words of paths (FTS5)
+    names_G             words of paths (FTS5); it keeps no texts
     sentences_G         what describes photos
 
 A rebuild by another model fills a generation of its own; `index.json` says which one is valid.
@@ -83,7 +83,7 @@ CREATE TABLE files_{g} (
 CREATE INDEX files_{g}_content ON files_{g} (content);
 CREATE INDEX files_{g}_moment ON files_{g} (moment DESC, id);
 CREATE VIRTUAL TABLE names_{g} USING fts5(
-    name, folder, tokenize = "unicode61 remove_diacritics 2", prefix = '2 3'
+    name, folder, content = '', detail = none, tokenize = "unicode61 remove_diacritics 2"
 );
 CREATE TABLE sentences_{g} (
     id INTEGER PRIMARY KEY, text TEXT NOT NULL, vector BLOB NOT NULL

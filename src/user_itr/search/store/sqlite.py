@@ -17,7 +17,7 @@ from user_itr.search.neighbours.search import Neighbours
 from user_itr.search.store import listing, schema
 from user_itr.search.store.base import ContentRow, FileRow
 from user_itr.search.store.changes import FileChange
-from user_itr.search.store.conditions import ALL, Condition, condition_of, seconds_of
+from user_itr.search.store.conditions import ALL, seconds_of
 from user_itr.search.store.database import Database, in_parts, marks
 from user_itr.search.store.embeddings import Embeddings, packed, unpacked
 from user_itr.search.store.nearest import NearestFiles
@@ -184,13 +184,7 @@ class SqliteStore:
         self, query: np.ndarray, k: int, filters: Filters | None = None, *, exact: bool = False
     ) -> list[Hit]:
         """See `PhotoStore` and `NearestFiles`."""
-        return ranked(self._nearest.find(query, k, self._condition(filters), exact), k)
-
-    def _condition(self, filters: Filters | None) -> Condition:
-        folders = []
-        if filters is not None and filters.folder is not None:
-            folders = self._ask("SELECT id, path FROM folders")
-        return condition_of(filters, folders)
+        return ranked(self._nearest.find(query, k, filters, exact), k)
 
     def facts(self, ids: Sequence[str]) -> list[PhotoFacts]:
         """See `PhotoStore`."""
@@ -207,7 +201,7 @@ class SqliteStore:
 
     def newest(self, k: int, offset: int = 0, filters: Filters | None = None) -> list[PhotoFacts]:
         """See `PhotoStore`."""
-        condition = self._condition(filters)
+        condition = self._nearest.condition(filters)
         return self._listed(condition.text, condition.values, k, offset)
 
     def named(self, words: str, k: int, offset: int = 0) -> list[PhotoFacts]:
@@ -220,7 +214,7 @@ class SqliteStore:
 
     def count(self, filters: Filters | None = None) -> int:
         """See `PhotoStore`."""
-        condition = self._condition(filters)
+        condition = self._nearest.condition(filters)
         if condition is ALL:
             return len(self)
         rows = self._ask(
@@ -240,7 +234,7 @@ class SqliteStore:
 
     def days(self, filters: Filters | None = None) -> dict[date, int]:
         """See `PhotoStore`."""
-        condition = self._condition(filters)
+        condition = self._nearest.condition(filters)
         rows = self._ask(
             "SELECT (f.moment - ((f.moment % 86400) + 86400) % 86400) / 86400 AS day, count(*) "
             "FROM files_{g} f JOIN contents c ON c.id = f.content "
