@@ -28,6 +28,9 @@ IMAGES = 8
 SENTENCES = 64
 """Sentences a pass, for the same reason."""
 
+FEW = 16
+"""Sentences up to which preparing the text network takes longer than it saves."""
+
 
 class OnnxEncoder:
     """A trained model, computed by ONNX Runtime on the CPU in float32.
@@ -57,6 +60,7 @@ class OnnxEncoder:
         self.draft = exported.draft
         self.calibration = exported.calibration
         self._max_tokens = exported.max_tokens
+        self._sentences = 0
         regions = _squash(exported.regions)
         self._preprocess: Preprocess = (
             regions if exported.guide is None else RegionsAndGuide(regions, _squash(exported.guide))
@@ -76,16 +80,23 @@ class OnnxEncoder:
             raise CheckpointError(f"{file}: is no tokenizer ({error}); copy it again.") from error
 
     @cached_property
-    def _text(self) -> Any:
-        from user_itr.runtime.sessions import TEXT_LEVEL
+    def _text_as_written(self) -> Any:
+        from user_itr.runtime.sessions import AS_WRITTEN
 
-        return self._open(TEXT_FILE, TEXT_LEVEL)
+        return self._open(TEXT_FILE, AS_WRITTEN)
+
+    @cached_property
+    def _text(self) -> Any:
+        from user_itr.runtime.sessions import PREPARED
+
+        self.__dict__.pop("_text_as_written", None)
+        return self._open(TEXT_FILE, PREPARED)
 
     @cached_property
     def _image(self) -> Any:
-        from user_itr.runtime.sessions import IMAGE_LEVEL
+        from user_itr.runtime.sessions import PREPARED
 
-        return self._open(IMAGE_FILE, IMAGE_LEVEL)
+        return self._open(IMAGE_FILE, PREPARED)
 
     def _open(self, name: str, level: Any) -> Any:
         from user_itr.runtime.sessions import open_session
@@ -165,6 +176,8 @@ class OnnxEncoder:
         if not captions:
             return embeddings
         tokens = self.tokenizer(captions)
+        self._sentences += len(captions)
+        session = self._text_as_written if self._sentences <= FEW else self._text
         order = np.argsort(tokens.lengths, kind="stable")
         step = min(batch_size, SENTENCES)
         for start in range(0, len(order), step):
@@ -174,7 +187,7 @@ class OnnxEncoder:
                 "ids": np.where(mask, tokens.ids[positions], 0),
                 "lengths": tokens.lengths[rows],
             }
-            [embeddings[rows]] = self._text.run(None, inputs)
+            [embeddings[rows]] = session.run(None, inputs)
         return _finite(embeddings)
 
 
