@@ -56,8 +56,13 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     copy_sample_photos(place / "photos")
     (place / "site").mkdir()
     (place / "site" / "sitecustomize.py").write_text(SITE)
-    (place / "home").mkdir()
+    home_of(place).mkdir()
     return place
+
+
+def home_of(place: Path) -> Path:
+    """Beside the photos and the index, where nothing is to be made."""
+    return place.with_name(f"{place.name}-home")
 
 
 def environment(place: Path, *, without_extras: bool = True) -> dict[str, str]:
@@ -68,7 +73,7 @@ def environment(place: Path, *, without_extras: bool = True) -> dict[str, str]:
         paths.insert(0, str(place / "site"))
     return {
         **values,
-        "HOME": str(place / "home"),
+        "HOME": str(home_of(place)),
         "PYTHONPATH": os.pathsep.join(paths),
         "PYTHONDONTWRITEBYTECODE": "1",
         "TMPDIR": str(place),
@@ -256,6 +261,7 @@ def test_nothing_leaves_the_machine(place: Path) -> None:
     assert "accept" in trace
     assert outside(trace) == []
     assert written(trace, place) == []
+    assert list(home_of(place).rglob("*")) == []
 
 
 @pytest.mark.parametrize(
