@@ -31,7 +31,7 @@ class TextGraph(nn.Module):
         if isinstance(tokens, TransformerTokens):
             tokens.base.config._attn_implementation = "eager"  # type: ignore[union-attr]
         elif isinstance(tokens, BiGRUTokens):
-            self.text.tokens = _TwoGRUs(tokens)
+            self.text.tokens = _OnnxGRU(tokens)
         if isinstance(pooling, GeneralizedPooling):
             self.text.pooling = _TabledPooling(pooling, model.tokenizer.max_tokens)
 
@@ -117,8 +117,8 @@ class _TabledPooling(nn.Module):
         return (ordered * weights.unsqueeze(-1)).sum(dim=1)
 
 
-class _TwoGRUs(TokenEncoder):
-    """`BiGRUTokens` without packed sequences: the backward GRU reads each caption reversed."""
+class _OnnxGRU(TokenEncoder):
+    """`BiGRUTokens` by ONNX's GRU, which takes sequences of several lengths; it only exports."""
 
     cacheable = False
 
@@ -126,24 +126,35 @@ class _TwoGRUs(TokenEncoder):
         super().__init__()
         self.width = tokens.width
         self.embedding = tokens.embedding
-        self.onward, self.back = (
-            nn.GRU(tokens.gru.input_size, tokens.width, batch_first=True) for _ in range(2)
-        )
-        for name, tensor in tokens.gru.named_parameters():
-            of = self.back if name.endswith("_reverse") else self.onward
-            of.get_parameter(name.removesuffix("_reverse")).data = tensor.detach()
+        for name, kinds in (("inputs", ("weight_ih",)), ("states", ("weight_hh",))):
+            self.register_buffer(name, _both_directions(tokens.gru, kinds))
+        self.register_buffer("biases", _both_directions(tokens.gru, ("bias_ih", "bias_hh")))
 
     def lower(self, ids: Tensor, mask: Tensor) -> Tensor:
         return self.embedding(ids)  # type: ignore[no-any-return]
 
     def upper(self, states: Tensor, mask: Tensor) -> Tensor:
-        steps = torch.arange(mask.shape[1])
-        mirrored = mask.sum(dim=1, keepdim=True) - 1 - steps
-        order = torch.where(mirrored < 0, steps, mirrored).unsqueeze(-1)
-        backwards = states.gather(1, order.expand_as(states))
-        back = self.back(backwards)[0]
-        averaged: Tensor = (self.onward(states)[0] + back.gather(1, order.expand_as(back))) / 2
-        return averaged
+        batch, length, _ = states.shape
+        weights = [self.get_buffer(name) for name in ("inputs", "states", "biases")]
+        lengths = mask.to(torch.int32).sum(dim=1, dtype=torch.int32)
+        output: Tensor = torch.onnx.ops.symbolic(
+            "GRU",
+            (states.transpose(0, 1), *weights, lengths),
+            {"hidden_size": self.width, "direction": "bidirectional", "linear_before_reset": 1},
+            dtype=torch.float32,
+            shape=(length, 2, batch, self.width),
+        )
+        return output.mean(dim=1).transpose(0, 1)
+
+
+def _both_directions(gru: nn.GRU, kinds: tuple[str, ...]) -> Tensor:
+    """PyTorch's gates (reset, update, new) in ONNX's order, the backward direction second."""
+    found = []
+    for suffix in ("", "_reverse"):
+        parts = [gru.get_parameter(f"{kind}_l0{suffix}").detach() for kind in kinds]
+        gates = [part.chunk(3) for part in parts]
+        found.append(torch.cat([torch.cat([new[1], new[0], new[2]]) for new in gates]))
+    return torch.stack(found)
 
 
 def _stored(features: Tensor) -> Tensor:
