@@ -25,7 +25,8 @@ _PACKAGES = {
         "yaml",
     ),
     "app": ("fastapi", "multipart", "prometheus_client", "starlette", "uvicorn", "watchfiles"),
-    "s3": ("lance", "lancedb", "obstore", "pyarrow"),
+    "bulk": ("lance", "lancedb", "pyarrow"),
+    "s3": ("obstore",),
     "langchain": ("langchain_core",),
     "plots": ("matplotlib",),
 }
