@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 from colour_encoder import ColourEncoder
 from PIL import Image
 
@@ -65,11 +64,6 @@ def kill_after_lines(process: subprocess.Popen[str], lines: int) -> None:
             break
     process.send_signal(signal.SIGKILL)
     process.wait()
-
-
-def rows(index: ImageIndex) -> pa.Table:
-    """Every column of every photo, by path; those of a path that is there twice come twice."""
-    return index._table._table.to_arrow().sort_by("path")
 
 
 def main() -> None:

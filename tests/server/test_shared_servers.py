@@ -38,8 +38,9 @@ def servers(
         endpoint = stack.enter_context(s3_server("team"))
         for name, value in {**VARIABLES, "AWS_ENDPOINT_URL": endpoint}.items():
             monkeypatch.setenv(name, value)
-        ImageIndex.create_or_open(PLACE, encoder, "model").update(photos, encoder)
-        SentenceStore(PLACE).replace([f"something {colour}" for colour in PALETTE], encoder)
+        index = ImageIndex.create_or_open(PLACE, encoder, "model")
+        index.update(photos, encoder)
+        SentenceStore(index).replace([f"something {colour}" for colour in PALETTE], encoder)
         yield [
             stack.enter_context(
                 TestClient(

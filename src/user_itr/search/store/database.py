@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
+import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from user_itr.errors import IndexStoreError
 from user_itr.search.location import Folder
+from user_itr.search.store.log import carry_over, log_bytes
 from user_itr.search.store.schema import FILE, connect
 
 CHECKPOINT_BYTES = 256 << 20
@@ -36,23 +37,26 @@ class Database:
         self.file = location.folder / FILE
         self._reading = threading.RLock()
         self._changing = threading.RLock()
-        self._reader: sqlite3.Connection | None = None
-        self._writer: sqlite3.Connection | None = None
+        self._open = _Connections()
+        self._opened: os.stat_result | None = None
+        weakref.finalize(self, self._open.close)
         if create:
             location.folder.mkdir(parents=True, exist_ok=True)
             with self._changing, self._errors("opened"):
-                self._writer = connect(self.file, write=True, create=True)
+                self._open.writer = connect(self.file, write=True, create=True)
         with self._reading, self._errors("opened"):
-            self._reader = connect(self.file, write=False)
+            self._reader()
 
     def version(self) -> int:
         """A number that changes with each change that is committed."""
-        return int(self.read("PRAGMA data_version")[0][0])
+        with self._reading, self._errors("read"):
+            (version,) = self._reader().execute("PRAGMA data_version").fetchone()
+            return int(version) + (self._open.count << 40)
 
     def read(self, statement: str, values: Sequence[Any] = ()) -> list[Any]:
         """The rows that a statement gives."""
         with self._reading, self._errors("read"):
-            return self._connection().execute(statement, values).fetchall()
+            return self._reader().execute(statement, values).fetchall()
 
     def read_each(self, statement: str, values: Sequence[Any] = ()) -> Iterator[Any]:
         """The rows of a statement one by one, as they were when it began.
@@ -66,14 +70,22 @@ class Database:
             finally:
                 connection.close()
 
+    def _reader(self) -> sqlite3.Connection:
+        """The connection that reads, to the file that is there now: who indexes again may have
+        deleted the one before."""
+        found, reader = self.file.stat(), self._open.reader
+        if reader is None or not os.path.samestat(found, self._opened or found):
+            reader = connect(self.file, write=False)
+            self._open.renew_reader(reader)
+            self._opened = found
+        return reader
+
     @contextmanager
     def change(self) -> Iterator[sqlite3.Connection]:
         """One change, which is committed whole or not at all; only under the index's lock."""
         self.location.require_lock()
         with self._changing, self._errors("written"):
-            if self._writer is None:
-                self._writer = connect(self.file, write=True)
-            writer = self._writer
+            writer = self._writer()
             writer.execute("BEGIN IMMEDIATE")
             try:
                 yield writer
@@ -82,44 +94,61 @@ class Database:
                 if writer.in_transaction:
                     writer.execute("ROLLBACK")
                 raise
-            if self._log_bytes() > CHECKPOINT_BYTES:
-                writer.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
-
-    def outside(self) -> sqlite3.Connection:
-        """The connection that writes, outside of any change; only under the index's lock."""
-        with self.change() as writer:
-            return writer
+            if log_bytes(self.file) > CHECKPOINT_BYTES:
+                carry_over(writer, self.file)
 
     def carry_over(self) -> None:
-        """Bring the write-ahead log into the file, and empty it where no one reads it.
-
-        That is done at the end of a run, not now and then in it: a copy of the file that somebody
-        takes while a run goes on is whole, with the log beside it or without.
-        """
+        """Bring the write-ahead log into the file; see `log.carry_over`."""
         with self._changing, self._errors("written"):
-            if self._writer is not None:
-                self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            if self._open.writer is not None:
+                carry_over(self._open.writer, self.file)
 
-    def _connection(self) -> sqlite3.Connection:
-        if self._reader is None:
-            self._reader = connect(self.file, write=False)
-        return self._reader
-
-    def _log_bytes(self) -> int:
-        try:
-            return Path(os.fspath(self.file) + "-wal").stat().st_size
-        except OSError:
-            return 0
+    def _writer(self) -> sqlite3.Connection:
+        if self._open.writer is None:
+            self._open.writer = connect(self.file, write=True)
+        return self._open.writer
 
     @contextmanager
     def _errors(self, verb: str) -> Iterator[None]:
         try:
             yield
-        except sqlite3.Error as error:
-            remedy = self.location.remedy
+        except (sqlite3.Error, OSError, ValueError) as error:
+            reason, remedy = self.location.reason(error), self.location.remedy
             raise IndexStoreError(
-                f"{self.location}: the index cannot be {verb} ({error}); {remedy}."
+                f"{self.location}: the index cannot be {verb} ({reason}); {remedy}."
             ) from error
+
+
+class _Connections:
+    """The two connections of a database.
+
+    SQLite carries its log over when the last connection that may write ends: the one that reads
+    stays for longer, so that it does not; see `log.py`.
+    """
+
+    def __init__(self) -> None:
+        self.reader: sqlite3.Connection | None = None
+        self.writer: sqlite3.Connection | None = None
+        self.count = 0
+
+    def renew_reader(self, reader: sqlite3.Connection) -> None:
+        """Read by another connection, of the file that is there now."""
+        before, self.reader = self.reader, reader
+        if before is not None:
+            self._close_writer()
+            before.close()
+        self.count += 1
+
+    def close(self) -> None:
+        """End both."""
+        self._close_writer()
+        if self.reader is not None:
+            self.reader.close()
+
+    def _close_writer(self) -> None:
+        if self.writer is not None:
+            self.writer.close()
+            self.writer = None
 
 
 def in_parts(values: Sequence[Any]) -> Iterator[Sequence[Any]]:

@@ -55,6 +55,9 @@ METADATA_CACHE_BYTES = 32 << 20
 READ_AGAIN = 4
 """Times that a read is tried anew after the table has changed under it."""
 
+TIES = 16
+"""Rows that are asked for beyond those wanted, to see what ties with the last of them."""
+
 REFINE = 20
 """Candidates of that index a result, which are then scored exactly."""
 
@@ -198,10 +201,8 @@ class LanceStore:
     ) -> list[str]:
         """See `PhotoStore`; `gone` leaves in a step of its own, after the others came."""
         new = {row.hash: row for row in contents}
-        wanted = {row.hash for row in files} - new.keys()
-        if wanted:
-            known = self.taken_from("hash", wanted, *lance_rows.CONTENT_COLUMNS)
-            new |= {row.hash: row for row in lance_rows.contents_of(known)}
+        known = self.taken_from("hash", {row.hash for row in files}, *lance_rows.CONTENT_COLUMNS)
+        new |= {row.hash: row for row in lance_rows.contents_of(known)}
         placed = [row for row in files if row.hash in new]
         if placed:
             rows = lance_rows.rows_of(placed, new, self.schema)
@@ -254,7 +255,6 @@ class LanceStore:
             search = (
                 self._table.search(query, vector_column_name="embedding")
                 .distance_type("dot")
-                .limit(k)
                 .select(["id", "path", "width", "height", "_distance"])
             )
             if where is not None:
@@ -263,8 +263,13 @@ class LanceStore:
                 search = search.bypass_vector_index()
             else:
                 search = search.nprobes(PROBES).refine_factor(REFINE)
-            rows = search.to_arrow()
-            scores = (1 - rows["_distance"].to_numpy()).tolist()
+            wanted = k + TIES
+            while True:
+                rows = search.limit(wanted).to_arrow()
+                scores = (1 - rows["_distance"].to_numpy()).tolist()
+                if len(scores) < wanted or scores[-1] < scores[k - 1]:
+                    break
+                wanted *= 2  # of those that tie with the last one, the paths decide
             names = rows["path"].to_pylist()
             columns = (rows[name].to_pylist() for name in ("id", "width", "height"))
             files = zip(names, map(Path, names), *columns, strict=True)
@@ -384,11 +389,10 @@ class LanceStore:
 
 
 def drop_tables(place: Place, keep: Sequence[str]) -> None:
-    """Remove every table of an index, with its derived files, but those named in `keep`."""
+    """Remove every table of an index but those named in `keep`."""
     location = location_of(place)
     with store_errors(location, "written"):
         for name in location.entries():
             table, ending = os.path.splitext(name)  # noqa: PTH122 - no path of this machine
-            is_table = ending in (".lance", ".neighbours") and fnmatch(table, "*-[0-9]*")
-            if is_table and table not in keep:
+            if ending == ".lance" and fnmatch(table, "*-[0-9]*") and table not in keep:
                 location.remove_folder(name)

@@ -177,8 +177,11 @@ def _day_condition(taken: str, operator: str, day: date) -> str:
         local = start.timestamp()  # local midnight, as the file system counts
     except (OSError, OverflowError, ValueError):  # in the first or last year that Python has
         local = seconds
-    changed = fitting(int(local) * 1_000_000_000)
+    changed = int(local) * 1_000_000_000
+    by_file = operator
+    if changed > LAST:  # after all times that a file may have
+        by_file, changed = {">=": ">", "<": "<="}[operator], LAST
     return (
         f"(({taken} IS NOT NULL AND CAST({taken} AS BIGINT) {operator} {seconds})"
-        f" OR ({taken} IS NULL AND mtime_ns {operator} {changed}))"
+        f" OR ({taken} IS NULL AND mtime_ns {by_file} {fitting(changed)}))"
     )

@@ -29,6 +29,9 @@ FROM files_{g} f JOIN folders d ON d.id = f.folder JOIN roots r ON r.id = f.root
 
 HALF = 2**63
 
+ACCENTS = re.compile("[\u0300-\u036f]")
+"""Marks that FTS5 takes for parts of the letters before them, and leaves out of its words."""
+
 
 def file_of(row: Sequence[Any]) -> FileRow:
     """The file in a row of `FILES`."""
@@ -90,7 +93,8 @@ def day_of(number: int) -> date:
 
 def match_of(words: str) -> str | None:
     """Words as FTS5 is asked for rows that have all of them, each by its beginning."""
-    found = re.findall(r"[^\W_]+", unicodedata.normalize("NFC", words))
+    plain = ACCENTS.sub("", unicodedata.normalize("NFD", words))
+    found = re.findall(r"[^\W_]+", unicodedata.normalize("NFC", plain))
     return " ".join(f'"{word}"*' for word in found) or None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from fnmatch import fnmatch
 
 import pyarrow as pa
 
@@ -11,7 +12,7 @@ from user_itr.search.manifest import Manifest
 from user_itr.search.store import lance_rows, schema
 from user_itr.search.store.base import FileRow, FileState
 from user_itr.search.store.lance import LanceStore
-from user_itr.search.store.sqlite import SqliteStore
+from user_itr.search.store.sqlite import DERIVED, SqliteStore
 
 CHUNK_ROWS = 4_096
 
@@ -24,8 +25,11 @@ def carry_over(old: LanceStore, location: Folder, manifest: Manifest) -> None:
 
     Only under the index's lock. A file that an interrupted call left behind is begun anew.
     """
-    for ending in ("", "-wal", "-shm"):
-        (location.folder / f"{schema.FILE}{ending}").unlink(missing_ok=True)
+    for ending in ("", "-wal", "-shm", "-undo"):
+        location.remove(f"{schema.FILE}{ending}")
+    for name in location.entries():
+        if fnmatch(name, DERIVED.format(generation="*")):
+            location.remove_folder(name)
     new = SqliteStore(location, manifest.generation, manifest.dim, create=True)
     for rows in _parts(old.columns(*old.readable)):
         new.write(list(_files_of(rows)), list(lance_rows.contents_of(_contents_of(rows))))

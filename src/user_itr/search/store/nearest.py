@@ -104,10 +104,13 @@ class NearestFiles:
         """
         while True:
             read = self._read()
+            known = len(read.files)
             asked = self._asked(read, filters)
             found = None if exact else self._by_graph(query, k, read, asked)
             if found is None:
                 found = self._all(query, k, read, asked)
+            if filters is None and len(read.files) == known:  # all is of one state of the database
+                return found
             if self._database.version() == read.version:  # else the files changed in between
                 return found
 
@@ -192,7 +195,7 @@ class NearestFiles:
         met: set[int] = set()
         for part in in_parts(numbers.tolist()):
             rows = self._ask(
-                f"SELECT f.content FROM files_{{g}} f {join} "
+                f"SELECT f.content FROM files_{{g}} f INDEXED BY files_{{g}}_content {join} "
                 f"WHERE f.content IN ({','.join(map(str, part))}) AND {asked.condition.text}",
                 asked.condition.values,
             )
@@ -206,13 +209,12 @@ class NearestFiles:
             condition = asked.condition
             join = "JOIN contents c ON c.id = f.content" if "c." in condition.text else ""
             rows = self._ask(
-                f"SELECT DISTINCT f.content FROM files_{{g}} f {join} WHERE {condition.text} "
-                "LIMIT ?",
+                f"SELECT f.content FROM files_{{g}} f {join} WHERE {condition.text} LIMIT ?",
                 [*condition.values, most if most < 0 else most + 1],
             )
-            found = np.sort(np.array(rows, np.int64).reshape(-1))
-            asked.many = len(found) > FEW
-            if 0 <= most < len(found):
+            found = np.unique(np.array(rows, np.int64).reshape(-1))
+            asked.many = len(rows) > FEW
+            if 0 <= most < len(rows):
                 return found
             asked.contents = found
         return asked.contents

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -9,8 +11,13 @@ from user_itr.errors import IndexStoreError, MissingExtraError
 from user_itr.search.location import Folder, Location, store_errors
 from user_itr.search.manifest import FORMAT_VERSION, LANCE_VERSION, Manifest
 from user_itr.search.store.base import PhotoStore
+from user_itr.search.store.log import is_torn, put_back
+from user_itr.search.store.schema import FILE
 from user_itr.search.store.sqlite import SqliteStore, drop_generations
 from user_itr.search.table import write_lock
+
+MENDING_SECONDS = 5.0
+"""How long a process waits for another one that mends an index."""
 
 
 def open_store(location: Location, manifest: Manifest, *, create: bool) -> PhotoStore:
@@ -43,10 +50,12 @@ def drop_others(location: Location, keep: Sequence[Manifest]) -> None:
 
 
 def bring_up_to_date(location: Location, manifest: Manifest) -> Manifest:
-    """Carry an index in a folder over from LanceDB tables to SQLite, if it has any.
+    """Make an index in a folder one that can be opened: mended, and in SQLite.
 
-    The old tables go once the new file is complete. The next update reads every file once, since an
-    older user-itr could mix up photos that were renamed.
+    A copy that was made while its file was being written is put back to the state before; see
+    `log.py`. LanceDB tables of an earlier user-itr are carried over, and go once the new file is
+    complete. The next update reads every file once, since an older user-itr could mix up photos
+    that were renamed.
 
     Returns:
         The manifest that is valid then.
@@ -55,7 +64,10 @@ def bring_up_to_date(location: Location, manifest: Manifest) -> Manifest:
         IndexStoreError: if LanceDB is not installed, another process writes to the index, or it
             cannot be read or written.
     """
-    if manifest.format_version != LANCE_VERSION or not isinstance(location, Folder):
+    if not isinstance(location, Folder):
+        return manifest
+    if manifest.format_version != LANCE_VERSION:
+        _mend(location)
         return manifest
     try:
         from user_itr.search.store.lance import LanceStore, drop_tables
@@ -76,3 +88,18 @@ def bring_up_to_date(location: Location, manifest: Manifest) -> Manifest:
             manifest.write(location)
         drop_tables(location, keep=[])
         return manifest
+
+
+def _mend(location: Folder) -> None:
+    """Wait for the process that puts a torn copy right, or be it."""
+    file = location.folder / FILE
+    deadline = time.monotonic() + MENDING_SECONDS
+    while is_torn(file):
+        try:
+            with location.lock(), store_errors(location, "put right"):
+                if is_torn(file):
+                    put_back(file)
+        except IndexStoreError:
+            if time.monotonic() > deadline or not os.access(location.folder, os.W_OK):
+                raise
+            time.sleep(0.05)

@@ -31,8 +31,8 @@ APPLICATION_ID = 0x75697472
 """Says in the file's header whose it is ("uitr")."""
 
 SCHEMA_VERSION = 1
-PAGE_BYTES = 16_384
-"""An embedding of 1,024 numbers takes 2 KB: seven fill a page to nine tenths."""
+PAGE_BYTES = 32_768
+"""An embedding of 1,024 numbers takes 2 KB: fifteen fill a page nearly."""
 
 BUSY_SECONDS = 30.0
 """How long a statement waits for another connection that is writing."""
@@ -81,7 +81,8 @@ CREATE TABLE files_{g} (
     UNIQUE (folder, name)
 ) STRICT;
 CREATE INDEX files_{g}_content ON files_{g} (content);
-CREATE INDEX files_{g}_moment ON files_{g} (moment DESC, id);
+CREATE INDEX files_{g}_moment ON files_{g} (moment DESC, id, content);
+CREATE INDEX files_{g}_place ON files_{g} (folder, moment, content);
 CREATE VIRTUAL TABLE names_{g} USING fts5(
     name, folder, content = '', detail = none, tokenize = "unicode61 remove_diacritics 2"
 );
@@ -115,7 +116,7 @@ def connect(file: Path, *, write: bool, create: bool = False) -> sqlite3.Connect
         connection.execute("PRAGMA foreign_keys = ON")
         if write:
             connection.execute("PRAGMA synchronous = FULL")
-            connection.execute("PRAGMA wal_autocheckpoint = 0")  # see `SqliteStore.checkpoint`
+            connection.execute("PRAGMA wal_autocheckpoint = 0")  # see `log.carry_over`
         else:
             connection.execute("PRAGMA query_only = ON")
         _bring_up_to_date(connection, file, write)
@@ -128,9 +129,8 @@ def connect(file: Path, *, write: bool, create: bool = False) -> sqlite3.Connect
 def _open(file: Path, write: bool, create: bool) -> sqlite3.Connection:
     if create and not file.exists():
         _create(file)
-    # A reader too opens for writing where it may: whoever comes first after a crash mends the file.
-    modes = ["rw"] if write or os.access(file, os.W_OK) else []
-    modes += [] if write else ["ro", "ro&immutable=1"]
+    # A folder that may not be written to has no room for SQLite's other files: "immutable".
+    modes = ["rw"] if write else ["ro", "ro&immutable=1"]
     for mode in modes:
         connection = sqlite3.connect(
             f"file:{quote(os.fspath(file))}?mode={mode}",
@@ -197,20 +197,18 @@ def _bring_up_to_date(connection: sqlite3.Connection, file: Path, write: bool) -
         version += 1
 
 
-def add_generation(connection: sqlite3.Connection, generation: int) -> None:
-    """Make the tables of a generation, unless they are there."""
-    if generation not in generations(connection):
-        connection.executescript(
-            f"BEGIN IMMEDIATE;{_GENERATION_TABLES.format(g=generation)}COMMIT;"
-        )
+def add_generation(writer: sqlite3.Connection, generation: int) -> None:
+    """Make the tables of a generation, unless they are there; within a change."""
+    if generation not in generations(writer):
+        for statement in _GENERATION_TABLES.format(g=generation).split(";"):
+            writer.execute(statement)
 
 
-def drop_generation(connection: sqlite3.Connection, generation: int) -> None:
-    """Drop the tables of a generation, and contents that no other generation has."""
-    dropped = "".join(f"DROP TABLE {table}_{generation};" for table in _DROPPED)
-    connection.executescript(
-        f"BEGIN IMMEDIATE;{dropped}DELETE FROM counters WHERE generation = {generation};COMMIT;"
-    )
+def drop_generation(writer: sqlite3.Connection, generation: int) -> None:
+    """Drop the tables of a generation; within a change."""
+    for table in _DROPPED:
+        writer.execute(f"DROP TABLE {table}_{generation}")
+    writer.execute("DELETE FROM counters WHERE generation = ?", (generation,))
 
 
 def generations(connection: sqlite3.Connection) -> list[int]:

@@ -44,15 +44,19 @@ class SqliteStore:
         self.generation = generation
         self.dim = dim
         self._database = Database(location, create=create)
-        if create:
-            schema.add_generation(self._database.outside(), generation)
+        if create and not self._is_there():
+            with self._database.change() as writer:
+                schema.add_generation(writer, generation)
         with store_errors(location, "opened"):
-            if not self._ask("SELECT 1 FROM counters WHERE generation = ?", [generation]):
+            if not self._is_there():
                 raise ValueError(f"{schema.FILE} holds no generation {generation}")
         self._embeddings = Embeddings(self._database, generation, dim)
         folder = location.folder / DERIVED.format(generation=generation)
         self.neighbours = Neighbours(self._embeddings, folder, dim)
         self._nearest = NearestFiles(self._database, generation, self.neighbours)
+
+    def _is_there(self) -> bool:
+        return bool(self._ask("SELECT 1 FROM counters WHERE generation = ?", [self.generation]))
 
     @property
     def location(self) -> Location:
@@ -139,11 +143,8 @@ class SqliteStore:
             delete = self._sql("DELETE FROM embeddings_{g} WHERE content = ?")
             gone = sum(writer.execute(delete, one).rowcount for one in orphans)
             self._count(writer, embeddings=-gone, removed=gone)
-            held = " AND ".join(
-                f"id NOT IN (SELECT content FROM embeddings_{generation})"
-                for generation in schema.generations(writer)
-            )
-            writer.executemany(f"DELETE FROM contents WHERE id = ? AND {held}", orphans)
+            delete = f"DELETE FROM contents WHERE id = ? AND {_not_held(writer)}"
+            writer.executemany(delete, orphans)
             for table, column in (("folders", "folder"), ("roots", "root")):
                 used = " UNION ".join(
                     f"SELECT {column} FROM files_{generation}"
@@ -296,17 +297,23 @@ class SqliteStore:
 def drop_generations(location: Folder, keep: Collection[int]) -> None:
     """Remove what older and interrupted rebuilds left; only under the index's lock."""
     database = Database(location, create=True)
-    writer = database.outside()
-    with store_errors(location, "written"):
+    with database.change() as writer:
         for generation in schema.generations(writer):
             if generation not in keep:
                 schema.drop_generation(writer, generation)
-        held = " AND ".join(
-            f"id NOT IN (SELECT content FROM embeddings_{generation})" for generation in keep
-        )
-        writer.execute(f"DELETE FROM contents WHERE {held}")
+        writer.execute(f"DELETE FROM contents WHERE {_not_held(writer)}")
+    with store_errors(location, "written"):
         derived = [DERIVED.format(generation=generation) for generation in keep]
         for name in location.entries():
             if fnmatch(name, DERIVED.format(generation="*")) and name not in derived:
                 location.remove_folder(name)
     database.carry_over()
+
+
+def _not_held(writer: sqlite3.Connection) -> str:
+    """The condition on contents that no generation has."""
+    parts = [
+        f"id NOT IN (SELECT content FROM embeddings_{generation})"
+        for generation in schema.generations(writer)
+    ]
+    return " AND ".join(parts) or "1"
