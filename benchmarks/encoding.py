@@ -207,7 +207,9 @@ def main() -> None:
     parts = options.parts.split(",")
     ours = load(device="cpu", runtime=options.runtime)
     plain = Plain(load(runtime="torch", device="cpu"))
-    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads; runtime {options.runtime}")
+    print(
+        f"torch {torch.__version__}, {torch.get_num_threads()} threads; runtime {options.runtime}"
+    )
     with tempfile.TemporaryDirectory() as made:
         if options.photos is None:
             paths = copy_sample_photos(Path(made))

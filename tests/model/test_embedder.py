@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 
 sys.path.append(str(Path(__file__).parents[1] / "training"))
 from tiny_runs import silent, tiny_settings, write_bert, write_scan_set
@@ -143,15 +143,31 @@ def test_an_index_of_one_runtime_is_searched_by_the_other(
             assert best.score == pytest.approx(1, abs=1e-4)
 
 
-def test_decoded_images_are_files_where_both_hold_the_same(
-    embedder: Embedder, photos: list[Path]
-) -> None:
-    paths = [path for path in photos if path.suffix == ".png" and path.stem != "f"]
-    mixed = [paths[0], str(paths[1]), *(Image.open(path) for path in paths)]
-    found = embedder.encode_images(mixed)
-    assert np.array_equal(found[:2], found[2:])
-    grey = Image.open(paths[0]).convert("L")
-    assert embedder.encode_images([grey]).shape == (1, 24)
+def test_one_input_one_path(embedder: Embedder, photos: list[Path]) -> None:
+    """A file, its bytes, an opened picture and an array of one photograph are one vector."""
+    files = embedder.encode_images(photos)
+    assert np.array_equal(embedder.encode_images([Image.open(path) for path in photos]), files)
+    assert np.array_equal(embedder.encode_images([path.read_bytes() for path in photos]), files)
+    mixed = [photos[0], str(photos[1]), *(Image.open(path) for path in photos[2:])]
+    np.testing.assert_allclose(embedder.encode_images(iter(mixed)), files, atol=5e-5)
+    arrays = [np.asarray(ImageOps.exif_transpose(Image.open(path))) for path in photos]
+    for path, array, wanted in zip(photos, arrays, files, strict=True):
+        [found] = embedder.encode_images(array)
+        same = path.suffix == ".png" or max(array.shape) < 1_000  # decoded at its full size
+        assert found @ wanted >= (1 - 1e-5 if same else 0.99)
+
+
+def test_one_image_and_one_caption(embedder: Embedder, photos: list[Path]) -> None:
+    wanted = embedder.encode_images([photos[1]])
+    for one in (photos[1], str(photos[1]), Image.open(photos[1]), photos[1].read_bytes()):
+        assert np.array_equal(embedder.encode_images(one), wanted)
+    assert np.array_equal(embedder.encode_text("two dogs"), embedder.encode_text(["two dogs"]))
+    for wrong in (None, 3, [None], [photos[0], {}]):
+        with pytest.raises(DataError, match=r"images: .* is (not|neither) a picture"):
+            embedder.encode_images(wrong)
+    for wrong in (None, 3, b"two dogs", ["two dogs", None]):
+        with pytest.raises(DataError, match=r"captions: .* give (strings|a string)"):
+            embedder.encode_text(wrong)
 
 
 def test_batch_size_and_order_change_nothing(embedder: Embedder, photos: list[Path]) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,30 @@ def test_size_is_that_of_the_upright_original(
     photo = load_photo(paint(tmp_path / name, "red", size, exif=exif), PREPROCESS, 16)
     assert (photo.width, photo.height) == upright
     assert photo.pixels.shape == (16, 16, 3)
+
+
+def test_a_photo_says_when_and_where(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif.get_ifd(0x8769)[36867] = "2021:05:06 10:11:12"
+    exif.get_ifd(0x8825).update({1: "S", 2: (33.0, 51.0, 0.0), 3: "E", 4: (151.0, 12.0, 36.0)})
+    for name in ("a.jpg", "a.png", "a.webp"):
+        photo = load_photo(paint(tmp_path / name, "red", exif=exif.tobytes()), PREPROCESS, 16)
+        assert photo.taken == datetime(2021, 5, 6, 10, 11, 12)
+        assert photo.location == pytest.approx((-33.85, 151.21))
+    photo = load_photo(paint(tmp_path / "b.jpg", "red"), PREPROCESS, 16)
+    assert (photo.taken, photo.location) == (None, None)
+
+
+def test_a_photo_of_200_megapixels(tmp_path: Path) -> None:
+    """Its header alone would be refused by Pillow's own limit; a draft decodes an eighth of it."""
+    size = (16_384, 12_288)
+    with Image.new("L", size, 90) as large:
+        large.save(tmp_path / "a.jpg", quality=20)
+    limit = Image.MAX_IMAGE_PIXELS
+    photo = load_photo(tmp_path / "a.jpg", PREPROCESS, 512)
+    assert (photo.width, photo.height) == size
+    assert np.abs(photo.pixels.astype(int) - 90).max() <= 3
+    assert limit == Image.MAX_IMAGE_PIXELS
 
 
 @pytest.mark.parametrize("draft", [None, 512])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,7 @@ from PIL import Image
 from pydantic import JsonValue
 from torch import Tensor
 
-from user_itr.data.images import load_image
+from user_itr.data.pictures import Picture, as_rgb, caption_list, picture_list
 from user_itr.errors import CheckpointError, FeatureError
 from user_itr.features.backbones.base import Backbone
 from user_itr.features.backbones.registry import create_backbone
@@ -128,30 +128,29 @@ class Embedder:
         return pooled_backbone(str(guide["backbone"])) != self.model.features["backbone"]
 
     def encode_images(
-        self, images: Sequence[Image.Image | str | Path], batch_size: int = 32
+        self, images: Picture | Iterable[Picture], batch_size: int = 32
     ) -> np.ndarray:
         """Embed images.
 
         Args:
-            images: N decoded images or files.
+            images: N files, pictures that Pillow opened, or arrays, mixed as they come, or one; see
+                `Picture`. The same photograph has the same embedding in each of these forms.
             batch_size: images a pass of the backbone.
 
         Returns:
             (N, D) float32, unit-norm.
 
         Raises:
-            DataError: if a file cannot be decoded.
+            DataError: if one cannot be decoded, or is no picture.
         """
+        images = picture_list(images)
         embeddings = np.empty((len(images), self.dim), dtype=np.float32)
         for start in range(0, len(images), batch_size):
-            pixels = np.stack([self._pixels(i) for i in images[start : start + batch_size]])
+            pixels = np.stack(
+                [self.preprocess(as_rgb(i, self.draft)) for i in images[start : start + batch_size]]
+            )
             embeddings[start : start + len(pixels)] = self.encode_pixels(pixels)
         return embeddings
-
-    def _pixels(self, image: Image.Image | str | Path) -> np.ndarray:
-        if isinstance(image, Image.Image):
-            return self.preprocess(image.convert("RGB"))
-        return self.preprocess(load_image(Path(image), draft=self.draft))
 
     @property
     def draft(self) -> int | None:
@@ -240,8 +239,13 @@ class Embedder:
             )
         return _compact(guide.unsqueeze(1).to(self.device), self.guide_compactor)[:, 0]
 
-    def encode_text(self, captions: Sequence[str], batch_size: int = 256) -> np.ndarray:
-        """Embed captions: N texts to (N, D) float32, unit-norm."""
+    def encode_text(self, captions: str | Iterable[str], batch_size: int = 256) -> np.ndarray:
+        """Embed captions: N texts, or one, to (N, D) float32, unit-norm.
+
+        Raises:
+            DataError: if they are something else.
+        """
+        captions = caption_list(captions)
         if not captions:
             return np.empty((0, self.dim), dtype=np.float32)
         return self.encode_tokens(self.model.tokenizer(captions), batch_size)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from user_itr.data.images import load_image
+from user_itr.data.pictures import Picture, as_rgb, caption_list, picture_list
 from user_itr.errors import CheckpointError, FeatureError
 from user_itr.features.preprocessing import Preprocess, RegionsAndGuide, Squash
 from user_itr.model.tokenizer import CaptionTokenizer
@@ -124,30 +124,29 @@ class OnnxEncoder:
         return self._preprocess
 
     def encode_images(
-        self, images: Sequence[Image.Image | str | Path], batch_size: int = 32
+        self, images: Picture | Iterable[Picture], batch_size: int = 32
     ) -> np.ndarray:
         """Embed images.
 
         Args:
-            images: N decoded images or files.
+            images: N files, pictures that Pillow opened, or arrays, mixed as they come, or one; see
+                `Picture`. The same photograph has the same embedding in each of these forms.
             batch_size: images decoded before they are encoded.
 
         Returns:
             (N, D) float32, unit-norm.
 
         Raises:
-            DataError: if a file cannot be decoded.
+            DataError: if one cannot be decoded, or is no picture.
         """
+        images = picture_list(images)
         embeddings = np.empty((len(images), self.dim), dtype=np.float32)
         for start in range(0, len(images), batch_size):
-            pixels = np.stack([self._pixels(i) for i in images[start : start + batch_size]])
+            pixels = np.stack(
+                [self.preprocess(as_rgb(i, self.draft)) for i in images[start : start + batch_size]]
+            )
             embeddings[start : start + len(pixels)] = self.encode_pixels(pixels)
         return embeddings
-
-    def _pixels(self, image: Image.Image | str | Path) -> np.ndarray:
-        if isinstance(image, Image.Image):
-            return self.preprocess(image.convert("RGB"))
-        return self.preprocess(load_image(Path(image), draft=self.draft))
 
     def encode_pixels(self, pixels: np.ndarray) -> np.ndarray:
         """Embed one batch of stacked `preprocess` results: (N, ...) to (N, D) float32.
@@ -166,12 +165,14 @@ class OnnxEncoder:
             [embeddings[start : start + len(block)]] = self._image.run(None, inputs)
         return _finite(embeddings)
 
-    def encode_text(self, captions: Sequence[str], batch_size: int = 256) -> np.ndarray:
-        """Embed captions, in batches of like length: N texts to (N, D) float32, unit-norm.
+    def encode_text(self, captions: str | Iterable[str], batch_size: int = 256) -> np.ndarray:
+        """Embed captions, in batches of like length: N texts, or one, to (N, D) float32, unit-norm.
 
         Raises:
+            DataError: if they are something else.
             FeatureError: if the network gives NaN or infinity.
         """
+        captions = caption_list(captions)
         embeddings = np.empty((len(captions), self.dim), dtype=np.float32)
         if not captions:
             return embeddings

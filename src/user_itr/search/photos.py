@@ -6,24 +6,21 @@ import hashlib
 import os
 import stat
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 import numpy as np
-from PIL import ExifTags, Image
 
-from user_itr.data.images import find_images, load_image, open_image
+from user_itr.data.dates import taken_of
+from user_itr.data.images import decode_image, find_images
+from user_itr.data.reading import IRREGULAR, read_file, require_size
 from user_itr.data.webdataset import ArchiveMember
 from user_itr.errors import DataError
 from user_itr.features.preprocessing import Preprocess
 
 Skipped = tuple[Path, str]
 """A file that was left out, and why."""
-
-MAX_BYTES = 1 << 30
-"""Larger files are refused before they are read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +47,9 @@ class Photo:
         pixels: as the model's `preprocess` gives them.
         width: pixels of the upright original.
         height: pixels of the upright original.
-        taken: when, by the camera's clock (EXIF), where it says so; that of a PNG only where it
-            stands before the pixels.
+        taken: when, by the camera's clock, where the file says so; see `taken_of`.
         contents: what was read.
+        location: where, as latitude and longitude in degrees (WGS 84), where the file says so.
     """
 
     path: Path
@@ -61,6 +58,7 @@ class Photo:
     height: int
     taken: datetime | None
     contents: Contents
+    location: tuple[float, float] | None = None
 
 
 def load_photo(photo: Path | ArchiveMember, preprocess: Preprocess, draft: int | None) -> Photo:
@@ -69,16 +67,23 @@ def load_photo(photo: Path | ArchiveMember, preprocess: Preprocess, draft: int |
     Args:
         photo: the file, or the place in a tar, which is read once.
         preprocess: of the model.
-        draft: of the model; see `load_image`.
+        draft: of the model; see `decode_image`.
 
     Raises:
         DataError: if the file cannot be read or decoded, or the model does not take its shape.
     """
     path = path_of(photo)
     content, read = _read(photo)
-    image = load_image(path, draft, content)
-    width, height, taken = _facts(path, content, image)
-    return Photo(path, preprocess(image), width, height, taken, read)
+    decoded = decode_image(path, draft, content)
+    return Photo(
+        path,
+        preprocess(decoded.image),
+        decoded.width,
+        decoded.height,
+        taken_of(decoded.metadata),
+        read,
+        decoded.metadata.exif.location,
+    )
 
 
 def path_of(photo: Path | ArchiveMember) -> Path:
@@ -107,57 +112,18 @@ def hash_photo(path: Path) -> Contents | None:
 def _read(photo: Path | ArchiveMember) -> tuple[bytes, Contents]:
     path = path_of(photo)
     if isinstance(photo, ArchiveMember):
-        _refuse_huge(path, photo.size)
+        require_size(path, photo.size)
         content, mtime_ns = photo.read(), photo.archive_mtime_ns
+        if not content:
+            raise DataError(f"{path}: is empty; replace or remove the file.")
     else:
         try:
-            with open(photo, "rb", opener=_without_waiting) as file:
-                status = os.fstat(file.fileno())
-                if not stat.S_ISREG(status.st_mode):
-                    raise DataError(f"{path}: {_IRREGULAR}")
-                _refuse_huge(path, status.st_size)
-                content, mtime_ns = file.read(MAX_BYTES), status.st_mtime_ns
+            content, mtime_ns = read_file(photo)
         except OSError as error:
             raise DataError(
                 f"{path}: cannot be read ({error.strerror}); check the file."
             ) from error
-    if not content:
-        raise DataError(f"{path}: is empty; replace or remove the file.")
     return content, Contents(content_hash(content), len(content), mtime_ns)
-
-
-def _refuse_huge(path: Path, size: int) -> None:
-    if size > MAX_BYTES:
-        raise DataError(
-            f"{path}: {size:,} bytes is over the limit of {MAX_BYTES:,}; scale the image down "
-            "first."
-        )
-
-
-_IRREGULAR = "is no regular file; give an image file."
-
-
-def _without_waiting(path: str, flags: int) -> int:
-    """Open a pipe without waiting for somebody to write into it."""
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
-
-
-def _facts(path: Path, content: bytes, decoded: Image.Image) -> tuple[int, int, datetime | None]:
-    """Width and height of the upright original, and when it was taken."""
-    width, height = decoded.size
-    taken = None
-    with suppress(Exception), open_image(path, content) as header:  # it decoded: all else is extra
-        exif = header.getexif()
-        if header.format in ("JPEG", "MPO"):  # only these decode to a smaller size
-            width, height = header.size
-            if exif.get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8):
-                width, height = height, width
-        camera = exif.get_ifd(ExifTags.IFD.Exif)
-        written = camera.get(ExifTags.Base.DateTimeOriginal) or camera.get(
-            ExifTags.Base.DateTimeDigitized
-        )
-        taken = datetime.strptime(str(written).strip("\0 "), "%Y:%m:%d %H:%M:%S")
-    return width, height, taken
 
 
 def scan(folder: Path) -> tuple[dict[str, tuple[int, int]], list[Skipped]]:
@@ -180,7 +146,7 @@ def scan(folder: Path) -> tuple[dict[str, tuple[int, int]], list[Skipped]]:
             if stat.S_ISREG(status.st_mode):
                 files[os.fspath(path)] = (status.st_size, status.st_mtime_ns)
             else:
-                skipped.append((path, _IRREGULAR))
+                skipped.append((path, IRREGULAR))
     return files, skipped
 
 

@@ -20,6 +20,7 @@ from user_itr.search.index import ImageIndex
 from user_itr.search.location import Folder
 from user_itr.search.store import log as log_module
 from user_itr.search.store.log import beside, is_torn, log_bytes, put_back
+from user_itr.search.store.schema import PAGE_BYTES
 from user_itr.search.store.sqlite import SqliteStore
 from user_itr.search.table import write_lock
 
@@ -51,14 +52,14 @@ def test_each_moment_of_the_carrying_over_can_be_put_back(
     """SQLite writes pages by ascending number: the first of them are new, the others old."""
     file = store._database.file
     before = file.read_bytes()
-    put(store, [f"/q/{n}" for n in range(0, 300, 3)], unit(100, DIM, 1))
+    put(store, [f"/q/{n}" for n in range(0, 900, 3)], unit(300, DIM, 1))
     log_module._keep(file, beside(file, "-undo"))
     undo = beside(file, "-undo").read_bytes()
     store._database.carry_over()
     after = file.read_bytes()
     assert not beside(file, "-undo").exists()
     assert log_bytes(file) == 0
-    page, copy = 16_384, tmp_path / "copy" / "photos.db"
+    page, copy = PAGE_BYTES, tmp_path / "copy" / "photos.db"
     assert len(after) > len(before) > 5 * page
     copy.parent.mkdir()
     damaged = 0
@@ -109,13 +110,13 @@ def test_a_copy_in_the_middle_is_put_right_when_it_is_opened(
     copy = tmp_path / "copy"
     shutil.copytree(index.path, copy)
     file = copy / "photos.db"
-    page = file.read_bytes()[16_384:32_768]
-    log_module._write(beside(file, "-undo"), log_module.Before(16_384, 1_000, {2: page}))
-    pages = file.stat().st_size // 16_384
-    log_module._write(beside(file, "-undo"), log_module.Before(16_384, pages, {2: page}))
+    page = file.read_bytes()[PAGE_BYTES : 2 * PAGE_BYTES]
+    log_module._write(beside(file, "-undo"), log_module.Before(PAGE_BYTES, 1_000, {2: page}))
+    pages = file.stat().st_size // PAGE_BYTES
+    log_module._write(beside(file, "-undo"), log_module.Before(PAGE_BYTES, pages, {2: page}))
     with file.open("rb+") as opened:
-        opened.seek(16_384)
-        opened.write(bytes(16_384))
+        opened.seek(PAGE_BYTES)
+        opened.write(bytes(PAGE_BYTES))
     for ending in ("-wal", "-shm"):
         beside(file, ending).unlink(missing_ok=True)
     for attempt in (ImageIndex.open, lambda p: ImageIndex.create_or_open(p, encoder, "model")):

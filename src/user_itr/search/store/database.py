@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from user_itr.errors import IndexStoreError
-from user_itr.search.location import Folder
+from user_itr.search.location import Folder, store_errors
 from user_itr.search.store.log import carry_over, log_bytes
 from user_itr.search.store.schema import FILE, connect
 
@@ -94,12 +94,12 @@ class Database:
                 if writer.in_transaction:
                     writer.execute("ROLLBACK")
                 raise
-            if log_bytes(self.file) > CHECKPOINT_BYTES:
-                carry_over(writer, self.file)
+        if log_bytes(self.file) > CHECKPOINT_BYTES:
+            self.carry_over()
 
     def carry_over(self) -> None:
         """Bring the write-ahead log into the file; see `log.carry_over`."""
-        with self._changing, self._errors("written"):
+        with self._changing, self._errors("written"), store_errors(self.location, "written"):
             if self._open.writer is not None:
                 carry_over(self._open.writer, self.file)
 
@@ -112,7 +112,7 @@ class Database:
     def _errors(self, verb: str) -> Iterator[None]:
         try:
             yield
-        except (sqlite3.Error, OSError, ValueError) as error:
+        except (sqlite3.Error, OSError) as error:
             reason, remedy = self.location.reason(error), self.location.remedy
             raise IndexStoreError(
                 f"{self.location}: the index cannot be {verb} ({reason}); {remedy}."

@@ -27,7 +27,7 @@ def packed(embedding: np.ndarray, dim: int) -> bytes:
 
 def unpacked(vectors: Sequence[bytes], dim: int) -> np.ndarray:
     """(N, D) float32 unit vectors out of N that the database keeps."""
-    rows = np.frombuffer(b"".join(vectors), DTYPE).reshape(-1, dim).astype(np.float32)
+    rows = np.frombuffer(b"".join(vectors), DTYPE).reshape(len(vectors), dim).astype(np.float32)
     lengths = np.sqrt(np.einsum("nd,nd->n", rows, rows))
     rows /= np.maximum(lengths, np.finfo(np.float32).tiny)[:, None]
     return rows

@@ -23,10 +23,8 @@ from user_itr.errors import MissingExtraError
 from user_itr.search.filters import Filters
 from user_itr.search.found import Hit, PhotoFacts, ranked
 from user_itr.search.location import Location, Place, location_of, store_errors
-from user_itr.search.store import lance_rows
 from user_itr.search.store.base import ContentRow, FileRow
 from user_itr.search.store.conditions import moment_of
-from user_itr.search.store.lance_rows import STATE_COLUMNS, schema_of
 from user_itr.search.store.listing import day_of
 
 try:
@@ -34,6 +32,9 @@ try:
     import pyarrow as pa
     from lancedb.expr import col
     from lancedb.index import IvfPq
+
+    from user_itr.search.store import lance_rows
+    from user_itr.search.store.lance_rows import STATE_COLUMNS, schema_of
 except ImportError:
     raise MissingExtraError(
         "an index on object storage, and one that an older user-itr made, needs more packages; run "

@@ -100,6 +100,11 @@ def _mend(location: Folder) -> None:
                 if is_torn(file):
                     put_back(file)
         except IndexStoreError:
-            if time.monotonic() > deadline or not os.access(location.folder, os.W_OK):
+            if time.monotonic() > deadline or not _may_write(location):
                 raise
             time.sleep(0.05)
+
+
+def _may_write(location: Folder) -> bool:
+    as_now = os.access in os.supports_effective_ids
+    return os.access(location.folder, os.W_OK, effective_ids=as_now)

@@ -161,7 +161,12 @@ def _create(file: Path) -> None:
             connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
             connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
             connection.executescript(f"BEGIN;{_SHARED_TABLES}COMMIT;")
-            connection.execute("PRAGMA journal_mode = WAL")
+            (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
+            if mode != "wal":
+                raise IndexStoreError(
+                    f"{file.parent}: SQLite cannot keep a write-ahead log on this disk, a network "
+                    "disk perhaps; index into a folder on a disk of this machine with --index."
+                )
         finally:
             connection.close()
         partial.replace(file)

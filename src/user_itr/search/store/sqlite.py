@@ -185,7 +185,8 @@ class SqliteStore:
         self, query: np.ndarray, k: int, filters: Filters | None = None, *, exact: bool = False
     ) -> list[Hit]:
         """See `PhotoStore` and `NearestFiles`."""
-        return ranked(self._nearest.find(query, k, filters, exact), k)
+        with store_errors(self._location, "read"):
+            return ranked(self._nearest.find(query, k, filters, exact), k)
 
     def facts(self, ids: Sequence[str]) -> list[PhotoFacts]:
         """See `PhotoStore`."""
@@ -198,7 +199,8 @@ class SqliteStore:
             "WHERE f.id = ?",
             [listing.number_of(id)],
         )
-        return unpacked(rows[0], self.dim)[0] if rows else None
+        with store_errors(self._location, "read"):
+            return unpacked(rows[0], self.dim)[0] if rows else None
 
     def newest(self, k: int, offset: int = 0, filters: Filters | None = None) -> list[PhotoFacts]:
         """See `PhotoStore`."""
@@ -282,7 +284,8 @@ class SqliteStore:
     def sentence_embeddings(self) -> np.ndarray:
         """See `PhotoStore`."""
         rows = self._ask("SELECT vector FROM sentences_{g} ORDER BY id")
-        return unpacked([vector for (vector,) in rows], self.dim)
+        with store_errors(self._location, "read"):
+            return unpacked([vector for (vector,) in rows], self.dim)
 
     def _sql(self, statement: str) -> str:
         return statement.replace("{g}", str(self.generation))
