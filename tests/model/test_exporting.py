@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from PIL import Image
@@ -297,6 +298,21 @@ def test_a_graph_that_onnxruntime_cannot_take_is_refused(exported, tmp_path):
     text.write_bytes(bytes(text.stat().st_size))
     with pytest.raises(CheckpointError, match="ONNX Runtime cannot take it"):
         load(tmp_path / "exported").encode_text(["a dog"])
+
+
+def test_weights_outside_of_the_folder_are_refused(exported, tmp_path):
+    shutil.copytree(exported("bigru", "float16")[0], tmp_path / "exported")
+    shutil.copy(tmp_path / "exported" / "frozen.bin", tmp_path / "weights.bin")
+    text = tmp_path / "exported" / "text.onnx"
+    graph = onnx.load(text, load_external_data=False)
+    for tensor in graph.graph.initializer:
+        for entry in tensor.external_data:
+            if entry.key == "location":
+                entry.value = "../weights.bin"
+    onnx.save(graph, text)
+    edit(text.parent, files={"text.onnx": text.stat().st_size})
+    with pytest.raises(CheckpointError, match="ONNX Runtime cannot take it"):
+        load(text.parent).encode_text(["a dog"])
 
 
 def test_export_command(models, tmp_path, capfd):
