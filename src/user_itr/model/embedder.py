@@ -21,10 +21,11 @@ from user_itr.features.guides.pooled import pooled_embedding
 from user_itr.features.guides.registry import create_guide, pooled_backbone
 from user_itr.features.preprocessing import Preprocess, RegionsAndGuide
 from user_itr.features.regions import PRECOMPUTED
-from user_itr.features.runtime import Runtime, best_device, with_runtime
+from user_itr.features.runtime import best_device, with_runtime
 from user_itr.model.checkpoint import TrainedModel, load_model
 from user_itr.model.tokenizer import TokenizedCaptions
 from user_itr.pretrained import DEFAULT
+from user_itr.runtime.loading import Runtime
 
 
 class Embedder:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
-from torch import Tensor
 
 from user_itr.errors import CheckpointError, ConfigError
-from user_itr.model.token_encoders import pretrained_path, quiet_transformers
+
+if TYPE_CHECKING:  # a search needs the tokens, and no PyTorch
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,8 @@ class TokenizedCaptions:
 
     def padded(self, rows: np.ndarray) -> tuple[Tensor, Tensor]:
         """Token ids (B, L) int64, 0 at the padding, and mask (B, L) bool of some captions."""
+        import torch
+
         positions, mask = self.positions(rows)
         return torch.from_numpy(np.where(mask, self.ids[positions], 0)), torch.from_numpy(mask)
 
@@ -128,6 +131,8 @@ class CaptionTokenizer:
             ConfigError: if there is none, it has no fast form, or the encoder reads fewer tokens.
         """
         from transformers import AutoTokenizer
+
+        from user_itr.model.token_encoders import pretrained_path, quiet_transformers
 
         quiet_transformers()
         try:
