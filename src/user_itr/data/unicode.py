@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
 
 def is_valid_unicode(text: str) -> bool:
     """Whether `text` can be encoded: no byte that UTF-8 could not decode, no lone surrogate."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +11,6 @@ from user_itr.data.unicode import is_valid_unicode
 from user_itr.errors import DataError
 
 NOT_UTF8 = "is not valid UTF-8; save the file as UTF-8."
-
-_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def read_text(path: Path) -> str:
