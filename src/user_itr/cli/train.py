@@ -189,6 +189,8 @@ def _train(
     progress = progress_of if ranks.first else no_progress
     prepared = prepare_in_turn(ranks, settings, progress, resumed)
     display = TrainingDisplay(settings.training.epochs, quiet=not ranks.first)
+    for notice in settings.notices:
+        display.note(notice)
     trainer = Trainer(settings, prepared, folder, display, ranks=ranks)
     if ranks.first and not (folder.path / INDEX_FILE).exists():
         folder.create(settings)
