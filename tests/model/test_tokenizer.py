@@ -140,3 +140,27 @@ def test_positions_and_padding_against_loops(lengths: list[int], data: st.DataOb
             assert mask[i, j] == real
             assert positions[i, j] == (offsets[row] + j if real else 0)
             assert padded[i, j] == (ids[offsets[row] + j] if real else 0)
+
+
+def test_captions_that_nobody_cuts() -> None:
+    whole = CaptionTokenizer.pretrained(MINILM, None)
+    long = " ".join(["dog"] * 300)
+    for tokenizer in (whole, CaptionTokenizer.from_json(whole.to_json(), None)):
+        assert tokenizer([long]).lengths.tolist() == [302]
+        assert tokenizer([long + " " + long]).lengths.tolist() == [512]  # what BERT reads
+    words = CaptionTokenizer.from_words([long], None, 1)
+    for tokenizer in (words, CaptionTokenizer.from_json(words.to_json(), None)):
+        assert tokenizer([long + " " + long]).lengths.tolist() == [602]
+
+
+@given(st.lists(st.lists(st.integers(0, 2), max_size=3), max_size=12))
+def test_distinct_texts_equal_a_plain_search(captions: list[list[int]]) -> None:
+    tokenized = TokenizedCaptions(
+        np.array([number for one in captions for number in one], dtype=np.int64),
+        np.zeros(sum(map(len, captions)), dtype=np.int64),
+        np.cumsum([0, *map(len, captions)], dtype=np.int64),
+    )
+    first, text = tokenized.distinct()
+    firsts = [captions.index(one) for one in captions]
+    assert first.tolist() == sorted(set(firsts))
+    assert first[text].tolist() == firsts
