@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from transformers import AutoTokenizer
 
 from user_itr.errors import ConfigError
-from user_itr.model.token_encoders import MINILM, pretrained_path
+from user_itr.model.pretrained_text import MINILM, pretrained_path
 from user_itr.model.tokenizer import CaptionTokenizer, TokenizedCaptions
 
 CLS, SEP, MASK, UNK = 101, 102, 103, 100
@@ -113,9 +113,11 @@ def test_more_tokens_than_the_encoder_reads() -> None:
 
 
 def test_no_tokenizer_is_named(tmp_path: Path) -> None:
-    for name in (tmp_path, tmp_path / "none"):
-        with pytest.raises(ConfigError, match=r"^model\.text\.encoder: no fast tokenizer for"):
-            CaptionTokenizer.pretrained(str(name), 16)
+    with pytest.raises(ConfigError, match=r"^model\.text\.encoder: no fast tokenizer for"):
+        CaptionTokenizer.pretrained(str(tmp_path), 16)
+    missing = r"^model\.text\.encoder: '.*/none' cannot be loaded \(there is no such folder here"
+    with pytest.raises(ConfigError, match=missing):
+        CaptionTokenizer.pretrained(str(tmp_path / "none"), 16)
 
 
 @given(

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from user_itr.config.settings import MOST
 from user_itr.errors import CheckpointError, ConfigError
-from user_itr.model.token_encoders import pretrained_path, quiet_transformers
+from user_itr.model.pretrained_text import from_pretrained
 
 
 @dataclass(frozen=True)
@@ -153,9 +153,8 @@ class CaptionTokenizer:
         """
         from transformers import AutoTokenizer
 
-        quiet_transformers()
         try:
-            tokenizer = AutoTokenizer.from_pretrained(pretrained_path(name))  # nosec B615 # tokens run nothing
+            tokenizer = from_pretrained(AutoTokenizer, name)
             fast = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
         except (OSError, ValueError, AttributeError) as error:
             raise ConfigError(
