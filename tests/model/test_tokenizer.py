@@ -166,3 +166,33 @@ def test_distinct_texts_equal_a_plain_search(captions: list[list[int]]) -> None:
     firsts = [captions.index(one) for one in captions]
     assert first.tolist() == sorted(set(firsts))
     assert first[text].tolist() == firsts
+
+
+@given(
+    lengths=st.lists(st.integers(1, 9), max_size=30),
+    size=st.integers(1, 7),
+    most=st.none() | st.integers(1, 40),
+    data=st.data(),
+)
+def test_batches_of_like_length(
+    lengths: list[int], size: int, most: int | None, data: st.DataObject
+) -> None:
+    captions = TokenizedCaptions(
+        np.zeros(sum(lengths), np.int64),
+        np.zeros(sum(lengths), np.int64),
+        np.cumsum([0, *lengths], dtype=np.int64),
+    )
+    rows = np.array(data.draw(st.permutations(range(len(lengths)))), dtype=np.int64)
+    rows = rows[: len(rows) // 2 + 1]
+    batches = captions.batches(rows, size, most)
+    assert sorted(row for batch in batches for row in batch) == sorted(rows)
+    flat = [lengths[row] for batch in batches for row in batch]
+    assert flat == sorted(flat)
+    for batch, after in zip(batches, [*batches[1:], None], strict=False):
+        longest = lengths[batch[-1]]
+        assert 1 <= len(batch) <= size
+        if most is not None and len(batch) > 1:
+            assert len(batch) * longest <= most
+        if after is not None:  # one more would have been too many
+            more = (len(batch) + 1) * lengths[after[0]]
+            assert len(batch) == size or (most is not None and more > most)

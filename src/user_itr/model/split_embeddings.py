@@ -58,12 +58,12 @@ def embed_split(
     images: Path | None = None,
     features: Path | None = None,
 ) -> SplitEmbeddings:
-    """Embed a split in float32, each image and each caption once.
+    """Embed a split in float32, each image and each text once.
 
     Args:
         embedder: the trained model.
         split: name of the split.
-        progress: opens a display of a title, for the extraction of missing features.
+        progress: opens a display of a title: extracting missing features, embedding each side.
         data: captioned set; the one of the training by default, with its format and image folder.
         format: reader of `data`.
         images: image folder of the set.
@@ -106,11 +106,13 @@ def embed_loaded(
             )
         _require_kind(path, opened, wanted)
         guides = opened.array[opened.rows, 0]
-    return SplitEmbeddings(
-        captioned,
-        embedder.encode_regions(regions.array, regions.rows, guides=guides),
-        embedder.encode_text(captioned.captions),
-    )
+    with progress("embedding images") as advance:
+        images = embedder.encode_regions(
+            regions.array, regions.rows, guides=guides, advance=advance
+        )
+    with progress("embedding captions") as advance:
+        captions = embedder.encode_text(captioned.captions, advance=advance)
+    return SplitEmbeddings(captioned, images, captions)
 
 
 def load_split(

@@ -15,6 +15,10 @@ from user_itr.config.settings import MOST
 from user_itr.errors import CheckpointError, ConfigError
 from user_itr.model.pretrained_text import from_pretrained
 
+CPU_TOKENS = 1024
+"""Tokens a pass on a CPU: enough for its matrix products, and what lies between them stays in its
+cache. 256 captions of BERT-base leave it (docs/performance.md)."""
+
 
 @dataclass(frozen=True)
 class TokenizedCaptions:
@@ -62,6 +66,26 @@ class TokenizedCaptions:
             dtype=np.int64,
         )
         return np.unique(text, return_index=True)[1].astype(np.int64), text
+
+    def batches(
+        self, rows: np.ndarray, size: int, most_tokens: int | None = None
+    ) -> list[np.ndarray]:
+        """Rows (R,) int64 in batches of like length, the shortest first.
+
+        Args:
+            rows: captions.
+            size: captions a batch, at most.
+            most_tokens: of a batch with its padding, at most; one caption may have more.
+        """
+        ordered = rows[np.argsort(self.lengths[rows], kind="stable")]
+        lengths = self.lengths[ordered].tolist()
+        bounds = [0] if lengths else []
+        for place, length in enumerate(lengths):
+            count = place - bounds[-1]
+            over = most_tokens is not None and (count + 1) * length > most_tokens
+            if count and (count == size or over):
+                bounds.append(place)
+        return [ordered[start:end] for start, end in pairwise([*bounds, len(lengths)])]
 
     def padded(self, rows: np.ndarray) -> tuple[Tensor, Tensor]:
         """Token ids (B, L) int64, 0 at the padding, and mask (B, L) bool of some captions."""

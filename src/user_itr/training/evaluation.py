@@ -10,6 +10,7 @@ import torch
 
 from user_itr.evaluation.metrics import CrossModalMetrics, evaluate_embeddings
 from user_itr.model.dual_encoder import DualEncoder
+from user_itr.model.tokenizer import CPU_TOKENS
 from user_itr.training.preparation import Split
 from user_itr.training.ranks import Ranks
 
@@ -51,9 +52,9 @@ def evaluate_split(
             output = model.image(regions.to(device), guide=guides)
             images[start : start + BATCH] = output.cpu().numpy()
         texts, text_of_caption = split.captions.distinct()
-        order = texts[np.argsort(split.captions.lengths[texts], kind="stable")]
-        for start in range(first, len(order), step):
-            rows = order[start : start + BATCH]
+        own = slice(0, None) if ranks is None else slice(ranks.index, None, ranks.count)
+        most = CPU_TOKENS if device.type == "cpu" else None
+        for rows in split.captions.batches(texts, BATCH, most)[own]:
             if split.states is None:
                 tokens, mask = split.captions.padded(rows)
             else:
