@@ -108,7 +108,8 @@ class _Lines:
         self.printed, self.last = self.count, time.monotonic()
         done, total = self.count
         seconds = self.last - self.started
-        rate = f", {(done - self.begun) / seconds:.1f}/s" if seconds > 0 else ""
+        counted = done > self.begun and seconds > 0
+        rate = f", {(done - self.begun) / seconds:.1f}/s" if counted else ""
         of = "" if total is None else f" of {total:,}"
         text = f"{self.title}: {done:,}{of}{rate}"
         self.console.print(text, markup=False, highlight=False, soft_wrap=True)

@@ -11,6 +11,7 @@ import numpy as np
 from pydantic import JsonValue
 
 from user_itr.data.captions import CaptionedImages
+from user_itr.data.coco_ids import with_coco_ids
 from user_itr.data.readers import load_captions
 from user_itr.errors import ConfigError, FeatureError
 from user_itr.features.regions import Regions, open_guides, open_regions
@@ -122,10 +123,12 @@ def load_split(
     data: Path | None = None,
     format: str = "auto",
     images: Path | None = None,
+    ids: Path | None = None,
 ) -> LoadedSplit:
     """Read a split of a captioned set, by default of that of the training.
 
-    Arguments and errors are those of `embed_split`.
+    Arguments and errors are those of `embed_split`; `ids` is a Karpathy JSON with MSCOCO's ids of a
+    set that has none (`with_coco_ids`).
     """
     settings = embedder.model.settings
     same_set = data is None
@@ -138,6 +141,8 @@ def load_split(
         format=settings.data.format if same_set else format,
         images=images or (settings.data.images if same_set else None),
     )
+    if ids is not None:
+        captioned = with_coco_ids(captioned, ids)
     return LoadedSplit(path, captioned, settings.features.store if same_set else None)
 
 
