@@ -97,15 +97,16 @@ def batches_of(trainer: Trainer) -> Iterator[Batch]:
         yield from trainer.prepared.batches.epoch(epoch)
 
 
-def step(trainer: Trainer, batches: Iterator[Batch]) -> tuple[float, dict[str, float]]:
+def step(
+    trainer: Trainer, batches: Iterator[Batch], clock: Callable[[], float] = time.perf_counter
+) -> tuple[float, dict[str, float]]:
     batch = next(batches)
-    started = time.perf_counter()
+    started = clock()
     losses, _ = trainer.train_batch(batch)
     if trainer.fabric.device.type == "cuda":
         torch.cuda.synchronize()
-    return time.perf_counter() - started, {
-        name: float(loss.detach()) for name, loss in losses.items()
-    }
+    seconds = clock() - started
+    return seconds, {name: float(loss.detach()) for name, loss in losses.items()}
 
 
 def compare(arguments: argparse.Namespace, place: Path) -> None:
@@ -121,7 +122,8 @@ def compare(arguments: argparse.Namespace, place: Path) -> None:
     for number in range(arguments.steps):
         line = f"step {number + 1}:"
         for policy in list(POLICIES)[:: 1 if number % 2 else -1]:  # who is first changes
-            seconds, losses = step(*sides[policy])
+            clock = time.process_time if arguments.processor_time else time.perf_counter
+            seconds, losses = step(*sides[policy], clock)
             taken[policy].append(seconds)
             parts = ", ".join(f"{name} {value:.4f}" for name, value in losses.items())
             line += f"  {policy} {1000 * seconds:.0f} ms, {parts};"
@@ -162,6 +164,9 @@ if __name__ == "__main__":
     parser.add_argument("--layers", type=int, default=12, help="of the made-up BERT")
     parser.add_argument("--batch", type=int, help="images a batch; the preset's by default")
     parser.add_argument("--steps", type=int, default=10)
+    parser.add_argument(
+        "--processor-time", action="store_true", help="not of the clock, beside other work"
+    )
     parser.add_argument("--set", action="append", default=[], help="setting, as of user-itr train")
     parser.add_argument("--only", choices=POLICIES, help=argparse.SUPPRESS)
     parser.add_argument("--place", type=Path, help=argparse.SUPPRESS)
