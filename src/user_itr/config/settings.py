@@ -50,6 +50,7 @@ class DataSettings(_Frozen):
     dev_captions: int | None = Field(
         default=None,
         ge=1,
+        le=1_000_000_000,
         description="evaluate only the first captions of the dev split, and their images; the "
         "published code takes 5,000",
     )
@@ -182,8 +183,10 @@ class TextSettings(_Frozen):
         default=None,
         description="dropout inside the trainable layers; the encoder's own by default",
     )
-    max_tokens: Annotated[int, Field(ge=4, le=MOST)] | None = Field(
+    max_tokens: int | None = Field(
         default=64,
+        ge=4,
+        le=MOST,
         description="longer captions are cut; None cuts only what the encoder cannot read",
     )
     mask_probability: Probability = Field(

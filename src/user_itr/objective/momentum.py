@@ -74,7 +74,7 @@ class MomentumContrast(nn.Module):
         self.train()
 
     def train(self, mode: bool = True) -> MomentumContrast:
-        """Set the mode; momentum encoders train in no mode but as the policy has it."""
+        """Set the mode. Both encoders stay in evaluation mode, but for published image keys."""
         super().train(mode)
         self.encoder.eval()
         if self.policy == "published":
