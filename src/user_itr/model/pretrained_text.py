@@ -54,12 +54,12 @@ def from_pretrained(loader: Any, name: str, **options: Any) -> Any:
     quiet_transformers()
     path = pretrained_path(name)
     if Path(path).is_dir():
-        return loader.from_pretrained(path, **options)  # nosec B615 # a local folder
+        return loader.from_pretrained(path, **options)
     try:
         return loader.from_pretrained(path, local_files_only=True, **options)
     except (OSError, ValueError):
         _require_hub(name)
-    return loader.from_pretrained(path, **options)  # nosec B615 # tokens and safetensors run nothing
+    return loader.from_pretrained(path, **options)  # tokens and safetensors run nothing
 
 
 def quiet_transformers() -> None:
