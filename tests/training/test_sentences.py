@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,9 @@ from hypothesis import strategies as st
 from tiny_runs import WORDS, Recorder, assert_same, resume, start, tiny_settings
 
 from user_itr.data.captions import CaptionedImages
+from user_itr.evaluation.metrics import evaluate_embeddings
 from user_itr.model.tokenizer import TokenizedCaptions
+from user_itr.training.evaluation import evaluate_split
 from user_itr.training.interruption import Interrupted
 from user_itr.training.sentences import SharedSentences
 
@@ -79,3 +82,23 @@ def test_a_run_keeps_sentences_in_its_queues(repeating_set: Path, tmp_path: Path
     )
     counted.fit()
     assert other.losses[0] > reporter.losses[0] + 1e-3
+
+
+def test_evaluation_encodes_a_sentence_once_and_ranks_every_caption(
+    repeating_set: Path, tmp_path: Path
+) -> None:
+    trainer = start(tiny_settings(repeating_set), tmp_path / "run")
+    model, dev = trainer.step.model, trainer.prepared.dev
+    encoded: list[int] = []
+    hook = model.text.register_forward_pre_hook(lambda _, inputs: encoded.append(len(inputs[0])))
+    found = evaluate_split(model, dev, torch.device("cpu"), nullcontext)
+    hook.remove()
+    assert sum(encoded) == 6
+    model.eval()
+    with torch.no_grad():
+        images = model.image(torch.from_numpy(dev.regions[dev.rows].astype(np.float32)))
+        captions = [model.text(*dev.captions.padded(np.array([row]))) for row in range(24)]
+    plain = evaluate_embeddings(
+        images.numpy(), torch.cat(captions).numpy(), dev.images.caption_image
+    )
+    assert found.to_dict() == plain.to_dict()
