@@ -71,6 +71,6 @@ def test_mistakes(command: Command) -> None:
     assert "cannot be read" in command.mistake("sentences", "missing.txt", "--index", "here")
     Path("good.txt").write_text("red")
     message = command.mistake("sentences", "good.txt", "--index", "here", "--model", "newer")
-    assert "made by another model" in message
+    assert "made by model" in message
     assert command("sentences", "good.txt", "--index", "here").code == 0
     assert "cannot be read" in command.mistake("describe", "missing.png", "--index", "here")

@@ -10,6 +10,7 @@ import pytest
 import torch
 import typer
 from colour_encoder import PALETTE
+from made_rows import kept
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -61,7 +62,7 @@ def test_python_and_command_line_agree_with_the_model(tmp_path: Path, pictures: 
 
     model = load(checkpoint)
     paths = sorted(pictures.iterdir())
-    scores = model.encode_images(paths) @ model.encode_text(CAPTIONS[:1])[0]
+    scores = kept(model.encode_images(paths), half=True) @ model.encode_text(CAPTIONS[:1])[0]
     hits = search_text(ImageIndex.open(tmp_path / "index"), model, CAPTIONS[0], k=8)
     assert sorted(hit.path for hit in hits) == paths
     by_path = dict(zip(paths, scores, strict=True))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from user_itr.search.location import Folder, Location
 from user_itr.search.store.base import PhotoStore
@@ -32,3 +33,8 @@ class Kind:
 
         names = f"photos-{generation}", f"sentences-{generation}"
         return LanceStore(self.location, *names, self.dim, create=create)
+
+
+def in_a_folder(folder: Path) -> Kind:
+    """The store of an index in a folder."""
+    return Kind("sqlite", Folder(folder))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from kinds import Kind
+from kinds import Kind, in_a_folder
 from made_rows import content, file, kept, paths, put, unit
 
 from user_itr.search.filters import Filters
@@ -113,10 +113,9 @@ def test_copies_of_one_content_are_all_found_and_tie_by_path(store: PhotoStore) 
 
 
 @pytest.fixture
-def graph(kind: Kind) -> tuple[PhotoStore, Photos]:
-    """2,000 contents with a graph over them; the answers of it are exact scores too."""
-    if kind.name != "sqlite":
-        pytest.skip("LanceDB has an index of its own")
+def graph(tmp_path: Path) -> tuple[PhotoStore, Photos]:
+    """2,000 contents with a graph over them, which only SQLite's store has."""
+    kind = in_a_folder(tmp_path / "index")
     store, photos = kind.open(create=True), Photos(2_000, 8, kind.half)
     store.neighbours.approximate_from = 500  # type: ignore[attr-defined]
     photos.write(store)

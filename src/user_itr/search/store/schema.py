@@ -20,7 +20,6 @@ import os
 import sqlite3
 from contextlib import suppress
 from pathlib import Path
-from urllib.parse import quote
 
 from user_itr.errors import IndexStoreError
 
@@ -133,7 +132,7 @@ def _open(file: Path, write: bool, create: bool) -> sqlite3.Connection:
     modes = ["rw"] if write else ["ro", "ro&immutable=1"]
     for mode in modes:
         connection = sqlite3.connect(
-            f"file:{quote(os.fspath(file))}?mode={mode}",
+            f"{file.absolute().as_uri()}?mode={mode}",
             uri=True,
             timeout=BUSY_SECONDS,
             isolation_level=None,
