@@ -118,7 +118,7 @@ def test_image_file_index_and_feature_store_agree(
     index.update(photos[0].parent, embedder)
     kept = files.astype(np.float16).astype(np.float32)  # as an index keeps embeddings
     kept /= np.linalg.norm(kept, axis=1, keepdims=True)
-    np.testing.assert_allclose(kept, files, atol=1e-4)
+    np.testing.assert_allclose(kept, files, rtol=2**-10, atol=1e-6)
     for path, embedding in zip(photos, files, strict=True):
         hits = {hit.path.name: hit.score for hit in index.search(embedding, len(photos))}
         for other, wanted in zip(photos, kept @ embedding, strict=True):
