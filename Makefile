@@ -39,9 +39,9 @@ docs: $(STAMP) ## build the documentation's site in site/
 test: $(STAMP) ## run the tests with coverage
 	$(RUN) $(BIN)/python -m pytest --cov -n 2 --dist loadfile
 
-stress: $(STAMP) ## break things for half an hour: kills, Ctrl-C, long runs (tests/stress)
-	for script in kill_training kill_features kill_index "kill_index --restless" ctrl_c \
-		determinism long_training long_index; do \
+stress: $(STAMP) ## break things for an hour: kills, Ctrl-C, long runs (tests/stress)
+	for script in kill_training kill_features kill_index "kill_index --restless" torn_index ctrl_c \
+		shuffled_index determinism long_training long_index; do \
 		set -- $$script; name=$$1; shift; echo "== $$script"; \
 		$(BIN)/python tests/stress/$$name.py "$$@" || exit 1; done
 

@@ -32,8 +32,8 @@ from tiny_runs import (
 from user_itr.errors import CheckpointError, FeatureError, IndexStoreError
 from user_itr.features.extraction import extract_features
 from user_itr.model.checkpoint import load_model
-from user_itr.search import update as update_module
 from user_itr.search.index import ImageIndex
+from user_itr.search.update import encoding as update_module
 from user_itr.training.fabric import default_loggers
 from user_itr.training.preparation import prepare
 from user_itr.training.run_folder import RunFolder

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from user_itr.search import update as update_module
 from user_itr.search.index import ImageIndex
 from user_itr.search.photos import photo_id
-from user_itr.search.store.base import PhotoStore
+from user_itr.search.store.base import FileRow, PhotoStore
+from user_itr.search.update import IndexReport
 
 COUNTS = ("added", "updated", "unchanged", "removed")
 
 
-def counts(report: update_module.IndexReport) -> tuple[int, ...]:
+def counts(report: IndexReport) -> tuple[int, ...]:
     return tuple(getattr(report, name) for name in COUNTS)
+
+
+def files(index: ImageIndex) -> dict[str, FileRow]:
+    """The rows of files by path."""
+    rows = index.ask(lambda store: list(store.files()))
+    by_path = {row.path: row for row in rows}
+    assert len(by_path) == len(rows) == len(index), "a path is in the index twice"
+    return by_path
 
 
 def content(index: ImageIndex) -> dict[str, tuple[object, ...]]:

@@ -7,15 +7,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from colour_encoder import PALETTE, ColourEncoder, paint
+from colour_encoder import ColourEncoder, paint
 from PIL import Image
 
 from user_itr.data.images import load_image
-from user_itr.errors import DataError
 from user_itr.features.preprocessing import Squash
 from user_itr.search import decoding as module
 from user_itr.search.decoding import decode_ahead
-from user_itr.search.photos import load_photo, outermost_with_images, scan
+from user_itr.search.photos import load_photo
 
 PREPROCESS = Squash(16, 16)
 SIDEWAYS = Image.Exif()
@@ -114,34 +113,3 @@ def test_decode_ahead_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     batches.close()
     assert len(opened) <= 16
     assert not [t for t in threading.enumerate() if t.name.startswith("decode")]
-
-
-def test_scan_records_size_and_time_and_reports_odd_files(tmp_path: Path) -> None:
-    good = paint(tmp_path / "good.png", "red")
-    (tmp_path / "note.txt").write_text("no picture")
-    (tmp_path / "broken.jpg").symlink_to(tmp_path / "nowhere")
-    odd = tmp_path / "caf\udce9.png"
-    good.with_name("x").write_bytes(b"")
-    try:
-        good.with_name("x").rename(odd)
-    except OSError:
-        odd = None
-    files, skipped = scan(tmp_path)
-    assert files == {str(good): (good.stat().st_size, good.stat().st_mtime_ns)}
-    assert [path for path, _ in skipped] == [tmp_path / "broken.jpg", *([odd] if odd else [])]
-    assert "cannot be read" in skipped[0][1]
-    if odd:
-        assert "UTF-8" in skipped[1][1]
-
-
-def test_outermost_folders(tmp_path: Path) -> None:
-    for name in ("a/x", "b", "ab"):
-        paint(tmp_path / name / "1.png", next(iter(PALETTE)))
-    (tmp_path / "bare").mkdir()
-    folders = [tmp_path / name for name in ("b", "a/x", "a", "ab")]
-    wanted = [tmp_path / name for name in ("a", "ab", "b")]
-    assert outermost_with_images(folders, allow_empty=False) == wanted
-    for lost in ("bare", "missing"):
-        with pytest.raises(DataError, match=f"{lost}.*--allow-empty"):
-            outermost_with_images([*folders, tmp_path / lost], allow_empty=False)
-        assert outermost_with_images([*folders, tmp_path / lost], allow_empty=True) == wanted

@@ -6,16 +6,17 @@ answer in under half a second, so numpy, torch and the like load inside the comm
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
 
 import typer
 
 from user_itr import __version__
 from user_itr.cli.commands import LazyCommands
 from user_itr.cli.printing import escape_what_cannot_be_encoded, printable, sentence
+from user_itr.cli.streams import ReaderGone, standard_streams
 from user_itr.errors import UserItrError
 from user_itr.extras import missing_extra
 
@@ -45,39 +46,61 @@ def _options(
     pass
 
 
-def _fail(error: UserItrError) -> NoReturn:
+def _say(error: UserItrError) -> int:
+    """Print what is wrong, unless nobody reads or another process says it; the exit code."""
     from user_itr.training.launching import report
 
     # The process that started this one says it once, whoever else fails with it.
-    if not report(error=str(error)):
+    if not isinstance(error, ReaderGone) and not report(error=str(error)):
         typer.echo(f"user-itr: {sentence(error)}", err=True)
-    sys.exit(error.exit_code)
+    return error.exit_code
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit: 0 done, 1 failed in part, 2 a mistake in the input.
 
-    Ctrl-C exits with 130, by typer's own doing.
+    Ctrl-C exits with 130, by typer's own doing. Standard output that cannot be written is a
+    mistake; where its reader has ended, as `head` does, the command ends with 141 and in silence.
 
     Args:
         arguments: words of the command line; those of the process by default.
     """
     escape_what_cannot_be_encoded()
+    with standard_streams():
+        code = _run(arguments)
+    sys.exit(code)
+
+
+def _run(arguments: Sequence[str] | None) -> int | str | None:
+    """Run the command line; returns the exit code."""
     try:
-        app(args=None if arguments is None else list(arguments))
+        try:
+            app(args=None if arguments is None else list(arguments))
+        finally:
+            sys.stdout.flush()
+    except SystemExit as end:
+        return end.code
     except UserItrError as error:
-        _fail(error)
+        return _say(error)
     except ModuleNotFoundError as error:
         missing = missing_extra(error, "this command")
         if missing is None:
             raise
-        _fail(missing)
+        return _say(missing)
     except OSError as error:  # a full disk, a name that is too long
-        if not isinstance(error.filename, str | bytes):
+        if isinstance(error.filename, str | bytes):
+            place = f"{printable(os.fsdecode(error.filename))}: "
+        elif error.errno in _DISK:
+            place = ""
+        else:
             raise
-        place = printable(os.fsdecode(error.filename))
         typer.echo(
-            f"user-itr: {place}: {error.strerror}; check the path, its disk and its permissions.",
+            f"user-itr: {place}{error.strerror}; check the path, its disk and its permissions.",
             err=True,
         )
-        sys.exit(UserItrError.exit_code)
+        return UserItrError.exit_code
+    return 0
+
+
+_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EFBIG)
+"""Errors of a disk, which do not tell the file where one that is open is written to."""

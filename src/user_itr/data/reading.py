@@ -15,8 +15,8 @@ IRREGULAR = "is no regular file; give an image file."
 """What is said of pipes, devices and folders."""
 
 
-def read_file(path: Path) -> tuple[bytes, int]:
-    """The bytes of a file, and when it had last been changed, in ns.
+def read_file(path: Path) -> tuple[bytes, os.stat_result]:
+    """The bytes of a file, and its status just before they were read.
 
     Raises:
         DataError: if it is a device, a pipe or the like, is empty, or has more than `MAX_BYTES`.
@@ -35,7 +35,7 @@ def read_file(path: Path) -> tuple[bytes, int]:
         raise DataError(f"{path!r}: is not the path of a file ({error}); check the path.") from None
     if not content:
         raise DataError(f"{path}: is empty; replace or remove the file.")
-    return content, status.st_mtime_ns
+    return content, status
 
 
 def require_size(path: Path, size: int) -> None:

@@ -52,14 +52,19 @@ class Filters:
             )
 
         if self.folder is not None:
-            _resolved(self.folder)
+            resolved(self.folder)
 
     def resolved_folder(self) -> Path | None:
         """The folder, absolute, links followed; None for no limit."""
-        return None if self.folder is None else _resolved(self.folder)
+        return None if self.folder is None else resolved(self.folder)
 
 
-def _resolved(folder: Path) -> Path:
+def resolved(folder: Path) -> Path:
+    """A folder's absolute path, links followed.
+
+    Raises:
+        ConfigError: if it is no path.
+    """
     try:
         found = folder.expanduser().resolve()
         str(found).encode()

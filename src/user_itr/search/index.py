@@ -16,12 +16,22 @@ from user_itr.errors import ConfigError, IndexStoreError
 from user_itr.search.encoder import Encoder
 from user_itr.search.filters import Filters
 from user_itr.search.found import Hit, PhotoFacts
-from user_itr.search.location import LOCK, Location, Place, location_of, store_errors
-from user_itr.search.manifest import MANIFEST, PENDING, Manifest
+from user_itr.search.leaving_out import WalkOptions
+from user_itr.search.location import Location, Place, location_of, store_errors
+from user_itr.search.manifest import PENDING, Manifest
+from user_itr.search.preparing import (
+    check_free,
+    check_model,
+    is_there,
+    manifest_of,
+    recorded,
+    same_generation,
+    write_manifest,
+)
 from user_itr.search.store.base import PhotoStore
 from user_itr.search.store.opening import bring_up_to_date, drop_others, open_store
 from user_itr.search.table import write_lock
-from user_itr.search.update import IndexReport, Update
+from user_itr.search.update import IndexReport, Update, UpdateOptions, forget
 
 T = TypeVar("T")
 
@@ -72,7 +82,7 @@ class ImageIndex:
         """
         location = location_of(place)
         if not Manifest.exists(location):
-            state = "is not a search index" if _is_there(location) else "no such search index"
+            state = "is not a search index" if is_there(location) else "no such search index"
             where = "s3://BUCKET/PREFIX" if location.shared else "FOLDER"
             raise IndexStoreError(
                 f"{location}: {state}; make one with `user-itr index PHOTOS --index {where}`."
@@ -96,21 +106,21 @@ class ImageIndex:
         """
         location = location_of(place)
         if not Manifest.exists(location):
-            _check_free(location)
+            check_free(location)
         else:
             manifest = bring_up_to_date(location, Manifest.read(location))
-            _check_model(location, manifest, encoder)
-            if manifest.model == _recorded(model_path):
+            check_model(location, manifest, encoder)
+            if manifest.model == recorded(model_path):
                 return cls(location, manifest, create=True)
         with write_lock(location):  # of two that start here at once, one comes second
             if Manifest.exists(location):
                 manifest = Manifest.read(location)
-                _check_model(location, manifest, encoder)
-                manifest = replace(manifest, model=_recorded(model_path))
+                check_model(location, manifest, encoder)
+                manifest = replace(manifest, model=recorded(model_path))
             else:
-                _check_free(location)
-                manifest = _manifest_of(encoder, model_path, generation=1)
-            _write_manifest(manifest, location)
+                check_free(location)
+                manifest = manifest_of(encoder, model_path, generation=1)
+            write_manifest(manifest, location)
             return cls(location, manifest, create=True)
 
     @classmethod
@@ -127,12 +137,12 @@ class ImageIndex:
         bring_up_to_date(location, Manifest.read(location))
         with write_lock(location):
             current = Manifest.read(location)
-            wanted = _manifest_of(encoder, model_path, generation=current.generation + 1)
-            goes_on = location.has(PENDING) and _same_table(
+            wanted = manifest_of(encoder, model_path, generation=current.generation + 1)
+            goes_on = location.has(PENDING) and same_generation(
                 Manifest.read(location, PENDING), wanted
             )
             drop_others(location, keep=[current, wanted] if goes_on else [current])
-            _write_manifest(wanted, location, PENDING)
+            write_manifest(wanted, location, PENDING)
             return cls(location, wanted, create=True, pending=True)
 
     def commit(self) -> None:
@@ -184,39 +194,51 @@ class ImageIndex:
         Raises:
             IndexStoreError: if it is another one; the message names both.
         """
-        _check_model(self.location, self.manifest, encoder)
+        check_model(self.location, self.manifest, encoder)
 
     def update(
         self,
-        folder: str | Path,
+        folder: str | Path | Sequence[str | Path],
         encoder: Encoder,
         *,
         batch_size: int = 32,
         workers: int = 2,
         processes: bool = False,
         allow_empty: bool = False,
+        verify: bool = False,
+        include_hidden: bool = False,
+        exclude: Sequence[str] = (),
+        follow_links: bool = False,
         progress: Callable[[int, int], None] | None = None,
     ) -> IndexReport:
         """Bring the index up to date with the photos below `folder`.
 
-        New photos and those whose size or modification time changed are encoded, unless the index
-        has their contents already: a photo that moved keeps its embedding. Photos that are gone
-        or no longer decode leave the index; those of other folders are not touched. Each chunk
-        that was written stays when the run is interrupted, and the next run goes on there.
+        Files that are new, or that changed by anything the file system tells, are read, and those
+        whose contents the index does not have are encoded: a photo that moved keeps its embedding,
+        also where its whole folder was renamed. Photos that are gone from a folder that holds
+        others still, and those that no longer decode, leave the index. Where a folder is missing,
+        empty or unreadable, its photos stay, and the report says so; see `forget`. Photos of other
+        folders are not touched. Each chunk that was written stays when the run is interrupted, and
+        the next run goes on there.
 
         Args:
-            folder: photos, looked for recursively.
+            folder: photos, looked for recursively; or a photo, or several photos.
             encoder: the model that made the index.
             batch_size: photos encoded at once.
             workers: threads or processes that decode ahead.
             processes: decode in processes, which a crashing decoder cannot take down with it; see
                 `decode_ahead` for what a script needs.
-            allow_empty: let a folder that is missing or holds no images empty its part of the
-                index. Without it that is an error, because an unmounted disk looks the same.
-            progress: called with (photos done, photos to encode) after the scan and each batch.
+            allow_empty: let what is missing or empty count as deleted. Without it a folder that
+                is missing or empty, and was not, is an error: an unmounted disk looks the same.
+            verify: read every photo, and find those that changed with nothing else to tell it.
+            include_hidden: also hidden files and folders, bins and thumbnail caches.
+            exclude: patterns as in a `.gitignore` file of what to leave out. What the index has of
+                it leaves the index, as with hidden things in a run without `include_hidden`.
+            follow_links: go through links to folders, each folder once.
+            progress: called with (photos done, photos to look into) after the walk and each batch.
 
         Raises:
-            ConfigError: if `batch_size` or `workers` is not positive.
+            ConfigError: if `batch_size` or `workers` is not positive, or a pattern is none.
             DataError: if the folder is missing, or empty and was not; see `allow_empty`.
             IndexStoreError: if another model made the index, another process writes to it, or it
                 cannot be written.
@@ -225,10 +247,22 @@ class ImageIndex:
             if value < 1:
                 raise ConfigError(f"{name} is {value}; give at least 1.")
         self.check_model(encoder)
+        walk = WalkOptions(include_hidden, tuple(exclude), follow_links)
+        options = UpdateOptions(batch_size, workers, processes, allow_empty, verify, walk)
         with write_lock(self.location):
             self._check_current()
-            run = Update(self._store, Path(folder).resolve(), encoder, progress)
-            return run.run(batch_size, workers, processes, allow_empty)
+            run = Update(self._store, folder, encoder, options, self.location.folder, progress)
+            return run.run()
+
+    def forget(self, path: str | Path) -> int:
+        """Remove a photo, or the photos below a folder, there or not; returns how many.
+
+        Raises:
+            IndexStoreError: if the index has none from there, or cannot be written.
+        """
+        with write_lock(self.location):
+            self._check_current()
+            return forget(self._store, path)
 
     def _check_current(self) -> None:
         """Make sure, before a write, that this is still the photos to write to.
@@ -243,7 +277,7 @@ class ImageIndex:
             self._follow()
         elif not (
             self.location.has(PENDING)
-            and _same_table(Manifest.read(self.location, PENDING), self.manifest)
+            and same_generation(Manifest.read(self.location, PENDING), self.manifest)
         ):
             raise IndexStoreError(
                 f"{self.location}: was rebuilt by another process meanwhile; start again."
@@ -347,57 +381,3 @@ class ImageIndex:
             )
         self._store = open_store(self.location, manifest, create=False)
         self.manifest = manifest
-
-
-def _check_model(location: Location, manifest: Manifest, encoder: Encoder) -> None:
-    if manifest.fingerprint != encoder.fingerprint:
-        raise IndexStoreError(
-            f"{location}: made by model {manifest.fingerprint[:12]} ({manifest.description}; "
-            f"{manifest.model}), not by {encoder.fingerprint[:12]} ({encoder.description}); use "
-            "that model, index into another folder with --index, or encode all again with "
-            "`user-itr index --rebuild`."
-        )
-
-
-def _is_there(location: Location) -> bool:
-    return bool(location.entries()) if location.folder is None else location.folder.exists()
-
-
-def _check_free(location: Location) -> None:
-    if location.folder is not None and location.folder.is_file():
-        raise IndexStoreError(f"{location}: is a file; give a folder for the index.")
-    with store_errors(location, "read"):
-        others = [
-            name
-            for name in location.entries()
-            if name != LOCK and not name.startswith(f".{MANIFEST}.")
-        ]
-    if others:
-        raise IndexStoreError(
-            f"{location}: is not a search index and holds other things ({min(others)}); give a new "
-            "or empty folder for the index."
-        )
-
-
-def _manifest_of(encoder: Encoder, model_path: str | Path, generation: int) -> Manifest:
-    return Manifest(
-        fingerprint=encoder.fingerprint,
-        description=encoder.description,
-        dim=encoder.dim,
-        model=_recorded(model_path),
-        generation=generation,
-    )
-
-
-def _recorded(model_path: str | Path) -> str:
-    """A checkpoint's absolute path, so that it is found from any folder; a name stays as it is."""
-    return str(Path(model_path).absolute()) if Path(model_path).exists() else str(model_path)
-
-
-def _same_table(one: Manifest, other: Manifest) -> bool:
-    return (one.fingerprint, one.generation) == (other.fingerprint, other.generation)
-
-
-def _write_manifest(manifest: Manifest, location: Location, name: str = MANIFEST) -> None:
-    with store_errors(location, "written"):
-        manifest.write(location, name)

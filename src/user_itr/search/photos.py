@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import stat
-from collections.abc import Iterable, Sequence
+import time
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -13,11 +11,13 @@ from pathlib import Path
 import numpy as np
 
 from user_itr.data.dates import taken_of
-from user_itr.data.images import decode_image, find_images
-from user_itr.data.reading import IRREGULAR, read_file, require_size
+from user_itr.data.images import decode_image
+from user_itr.data.reading import read_file, require_size
 from user_itr.data.webdataset import ArchiveMember
-from user_itr.errors import DataError
+from user_itr.errors import DataError, UnreadableError
 from user_itr.features.preprocessing import Preprocess
+from user_itr.search.file_state import settled, state_of
+from user_itr.search.store.base import FileState
 
 Skipped = tuple[Path, str]
 """A file that was left out, and why."""
@@ -31,11 +31,20 @@ class Contents:
         hash: of the bytes; see `content_hash`.
         size: bytes.
         mtime_ns: when it had last been changed.
+        ctime_ns: when its inode had last been changed; see `FileState`.
+        inode: its number; 0 where that is not stable.
     """
 
     hash: str
     size: int
     mtime_ns: int
+    ctime_ns: int = 0
+    inode: int = 0
+
+    @property
+    def state(self) -> FileState:
+        """What the file system said of the file."""
+        return FileState(self.size, self.mtime_ns, self.ctime_ns, self.inode)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,89 +110,30 @@ def photo_id(path: str) -> str:
     return hashlib.blake2b(path.encode(), digest_size=8).hexdigest()
 
 
-def hash_photo(path: Path) -> Contents | None:
-    """What a file holds; None if it cannot be read."""
-    try:
-        return _read(path)[1]
-    except DataError:
-        return None
+def hash_photo(path: Path) -> Contents:
+    """What a file holds.
+
+    Raises:
+        UnreadableError: if it cannot be read.
+        DataError: if it holds no photo, by its size or kind.
+    """
+    return _read(path)[1]
 
 
 def _read(photo: Path | ArchiveMember) -> tuple[bytes, Contents]:
     path = path_of(photo)
     if isinstance(photo, ArchiveMember):
         require_size(path, photo.size)
-        content, mtime_ns = photo.read(), photo.archive_mtime_ns
+        content = photo.read()
         if not content:
             raise DataError(f"{path}: is empty; replace or remove the file.")
+        state = FileState(len(content), photo.archive_mtime_ns)
     else:
         try:
-            content, mtime_ns = read_file(photo)
+            content, status = read_file(photo)
         except OSError as error:
-            raise DataError(
+            raise UnreadableError(
                 f"{path}: cannot be read ({error.strerror}); check the file."
             ) from error
-    return content, Contents(content_hash(content), len(content), mtime_ns)
-
-
-def scan(folder: Path) -> tuple[dict[str, tuple[int, int]], list[Skipped]]:
-    """Every image file below `folder` as path -> (bytes, mtime in ns), and the ones left out.
-
-    Raises:
-        DataError: if `folder` is no directory.
-    """
-    files: dict[str, tuple[int, int]] = {}
-    skipped: list[Skipped] = []
-    for path in find_images(folder):
-        try:
-            os.fspath(path).encode()
-            status = path.stat()
-        except UnicodeEncodeError:
-            skipped.append((path, "its name is not valid UTF-8; rename the file."))
-        except OSError as error:
-            skipped.append((path, f"cannot be read ({error.strerror}); check the file."))
-        else:
-            if stat.S_ISREG(status.st_mode):
-                files[os.fspath(path)] = (status.st_size, status.st_mtime_ns)
-            else:
-                skipped.append((path, IRREGULAR))
-    return files, skipped
-
-
-def unlistable_folders(paths: Sequence[str]) -> dict[str, str]:
-    """The parent folders of `paths` that exist but cannot be listed, each with the reason.
-
-    A walk passes over such a folder in silence, so what it holds must not be taken for deleted.
-    """
-    refused: dict[str, str] = {}
-    for parent in {os.path.dirname(path) for path in paths}:  # noqa: PTH120
-        try:
-            os.scandir(parent).close()
-        except (FileNotFoundError, NotADirectoryError):
-            continue
-        except OSError as error:
-            refused[parent] = f"cannot be listed ({error.strerror}); its photos stay in the index."
-    return refused
-
-
-def outermost_with_images(folders: Iterable[Path], allow_empty: bool) -> list[Path]:
-    """The folders to go through so that all of `folders` are, none inside another, sorted.
-
-    Folders that are missing or hold no images are left out with `allow_empty`.
-
-    Raises:
-        DataError: if there is one and `allow_empty` is false.
-    """
-    wanted = {folder.resolve() for folder in folders}
-    found = []
-    for folder in sorted(wanted):
-        if not wanted.isdisjoint(folder.parents):
-            continue
-        if folder.is_dir() and next(find_images(folder), None) is not None:
-            found.append(folder)
-        elif not allow_empty:
-            raise DataError(
-                f"{folder}: is missing or holds no images; mount the disk it is on, or let its "
-                "photos leave the index with --allow-empty (allow_empty=True)."
-            )
-    return found
+        state = settled(state_of(status), time.time_ns())
+    return content, Contents(content_hash(content), len(content), *state[1:])

@@ -80,13 +80,16 @@ class SentenceStore:
 
 
 def read_sentences(file: Path) -> list[str]:
-    """The sentences of a UTF-8 text file, one a line; blank lines are left out.
+    r"""The sentences of a UTF-8 text file, one a line; blank lines are left out.
+
+    Lines end with \n, \r\n or \r. What else separates lines or pages in Unicode (a form feed, NEL,
+    U+2028), as text pasted out of a PDF has it, is a blank inside a sentence.
 
     Raises:
         DataError: if the file cannot be read, is no text, holds nothing, or a line is too long.
     """
     try:
-        lines = file.read_text("utf-8-sig").splitlines()
+        lines = file.read_text("utf-8-sig").split("\n")  # "universal newlines" made them all \n
     except OSError as error:
         raise DataError(f"{file}: cannot be read ({error.strerror}); check the path.") from None
     except UnicodeDecodeError as error:

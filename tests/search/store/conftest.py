@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import uuid
 from collections.abc import Iterator
 from importlib.util import find_spec
@@ -42,16 +41,3 @@ def kind(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mon
 @pytest.fixture
 def store(kind: Kind) -> PhotoStore:
     return kind.open(create=True)
-
-
-@pytest.fixture
-def not_root() -> Iterator[None]:
-    """The test runs as a user who may not write where it is not allowed."""
-    if not hasattr(os, "geteuid") or os.geteuid() != 0:
-        yield
-        return
-    os.seteuid(65534)
-    try:
-        yield
-    finally:
-        os.seteuid(0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import shutil
 import sqlite3
 import subprocess
@@ -18,6 +19,7 @@ from made_rows import put, unit
 from user_itr.errors import IndexStoreError
 from user_itr.search.index import ImageIndex
 from user_itr.search.location import Folder
+from user_itr.search.store import handles
 from user_itr.search.store import log as log_module
 from user_itr.search.store.log import beside, is_torn, log_bytes, put_back
 from user_itr.search.store.schema import PAGE_BYTES
@@ -53,7 +55,8 @@ def test_each_moment_of_the_carrying_over_can_be_put_back(
     file = store._database.file
     before = file.read_bytes()
     put(store, [f"/q/{n}" for n in range(0, 900, 3)], unit(300, DIM, 1))
-    log_module._keep(file, beside(file, "-undo"))
+    with file.open("rb") as opened:
+        log_module._keep(file, opened, beside(file, "-undo"))
     undo = beside(file, "-undo").read_bytes()
     store._database.carry_over()
     after = file.read_bytes()
@@ -205,3 +208,43 @@ def test_sqlite_itself_never_carries_over(store: SqliteStore) -> None:
     with pytest.raises(sqlite3.OperationalError):
         store._database._reader().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
     assert log_bytes(store._database.file) == kept > 0
+
+
+LOCKED = """
+import sqlite3, sys
+connection = sqlite3.connect(sys.argv[1], isolation_level=None)
+connection.execute("SELECT count(*) FROM counters").fetchall()
+connection.close()  # SQLite carries the log over and removes it, if this was the last connection
+"""
+
+
+@pytest.mark.parametrize("others", [0, 1, 2])
+def test_sqlites_locks_outlast_the_reading_of_its_file(store: SqliteStore, others: int) -> None:
+    """Another program that opens and closes the file does not take it for one that no one has."""
+    file = store._database.file
+    more = [store_of(file.parent) for _ in range(others)]
+    change(store, 1)
+    store._database.carry_over()
+    for other in more:
+        change(other, 2)
+        other._database.carry_over()
+    more.clear()  # which ends their connections
+    change(store, 3)
+    subprocess.run([sys.executable, "-c", LOCKED, str(file)], check=True)
+    assert log_bytes(file) > 0
+    change(store, 4)
+    assert faults(file) == []
+
+
+def test_files_that_are_read_are_closed_in_the_end(tmp_path: Path) -> None:
+    before = dict(handles._users)
+    for number in range(3):
+        stores = [store_of(tmp_path / str(number)) for _ in range(2)]
+        for store in stores:
+            change(store, number)
+            store.finish()
+        assert len(handles._users) == len(before) + 1
+        del stores, store
+        gc.collect()
+        assert handles._users == before
+    assert handles._opened.keys() <= before.keys()

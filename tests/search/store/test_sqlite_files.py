@@ -6,8 +6,10 @@ import os
 import shutil
 import sqlite3
 import stat
+import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import date, datetime, timedelta
 from pathlib import Path
 
@@ -16,6 +18,7 @@ import pytest
 from colour_encoder import PALETTE, ColourEncoder, paint
 from damage import faults
 from inspect_index import counts, stored
+from killable_index import running
 from made_rows import content, file, paths, put, unit
 
 from user_itr.errors import IndexStoreError
@@ -68,36 +71,53 @@ def test_folders_of_all_names(
     assert sorted(one.name for one in tmp_path.iterdir()) == sorted([name, "photos"])
 
 
+@contextmanager
+def somebody_else() -> Iterator[None]:
+    """The test goes on as a user who may not write where root wrote, if it is root that runs it."""
+    user = os.geteuid()
+    if user == 0:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(user)
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="has no users as Unix has them")
+@pytest.mark.parametrize("left", [(), ("*-shm", "*-wal")])
 def test_who_may_only_read_searches(
-    photos: Path, index: ImageIndex, encoder: ColourEncoder, tmp_path: Path, not_root: None
+    photos: Path, index: ImageIndex, encoder: ColourEncoder, left: tuple[str, ...]
 ) -> None:
     """In a folder of another user, with what SQLite left there and without."""
-    uid = os.geteuid()
-    if uid == 65534:
-        os.seteuid(0)
     index.update(photos, encoder)
     whole = stored(index)
-    for parent in (tmp_path, *tmp_path.parents):
-        if parent.owner() == "root" and parent not in (Path("/"), Path("/tmp")):
-            parent.chmod(0o755)
-    for number, left in enumerate(((), ("-shm", "-wal"))):
-        copy = tmp_path / f"copy-{number}"
-        shutil.copytree(index.path, copy)
-        for ending in left:
-            (copy / f"photos.db{ending}").unlink(missing_ok=True)
-        for path in copy.rglob("*"):
+    with tempfile.TemporaryDirectory() as parent:  # pytest's own is closed to others
+        Path(parent).chmod(0o755)
+        copy = Path(parent) / "copy"
+        shutil.copytree(index.path, copy, ignore=shutil.ignore_patterns(*left))
+        for path in (copy, *copy.rglob("*")):
             path.chmod(0o555 if path.is_dir() else 0o444)
-        copy.chmod(0o555)
-        os.seteuid(uid)
-        assert not os.access(copy, os.W_OK, effective_ids=True)
-        opened = ImageIndex.open(copy)
-        assert search_text(opened, encoder, "red", k=1)[0].path.stem == "red"
-        assert stored(opened) == whole
-        with pytest.raises(IndexStoreError, match=r"(written|opened).*check its disk and permiss"):
-            ImageIndex.create_or_open(copy, encoder, "model").update(photos, encoder)
-        if uid == 65534:
-            os.seteuid(0)
-    os.seteuid(uid)
+        try:
+            with somebody_else():
+                assert not os.access(copy, os.W_OK, effective_ids=True)
+                opened = ImageIndex.open(copy)
+                assert search_text(opened, encoder, "red", k=1)[0].path.stem == "red"
+                assert stored(opened) == whole
+                with pytest.raises(IndexStoreError, match=r"(written|opened).*check its disk and"):
+                    ImageIndex.create_or_open(copy, encoder, "model").update(photos, encoder)
+                with pytest.raises(IndexStoreError, match=r"written.*check its disk and"):
+                    opened.update(photos, encoder)
+            if os.geteuid() == 0 and not left:  # root may write all the same
+                paint(photos / "new.png", "red")
+                with running(copy, photos) as writer:
+                    said = writer.communicate()
+                    assert writer.returncode == 0, said
+                with somebody_else():
+                    assert len(search_text(opened, encoder, "red", k=99)) == len(PALETTE) + 1
+                    assert stored(opened) == stored(ImageIndex.open(copy))
+        finally:
+            for path in (copy, *copy.rglob("*")):
+                path.chmod(0o755)
 
 
 def test_what_is_made_is_as_private_as_other_files(tmp_path: Path) -> None:

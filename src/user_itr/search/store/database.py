@@ -7,12 +7,14 @@ import sqlite3
 import threading
 import weakref
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, BinaryIO
 
 from user_itr.errors import IndexStoreError
 from user_itr.search.location import Folder, store_errors
-from user_itr.search.store.log import carry_over, log_bytes
+from user_itr.search.store.handles import Key, hold, let_go, reading
+from user_itr.search.store.log import beside, carry_over, log_bytes
 from user_itr.search.store.schema import FILE, connect
 
 CHECKPOINT_BYTES = 256 << 20
@@ -39,6 +41,7 @@ class Database:
         self._changing = threading.RLock()
         self._open = _Connections()
         self._opened: os.stat_result | None = None
+        self._counts = True
         weakref.finalize(self, self._open.close)
         if create:
             location.folder.mkdir(parents=True, exist_ok=True)
@@ -50,8 +53,8 @@ class Database:
     def version(self) -> int:
         """A number that changes with each change that is committed."""
         with self._reading, self._errors("read"):
-            (version,) = self._reader().execute("PRAGMA data_version").fetchone()
-            return int(version) + (self._open.count << 40)
+            version = _data_version(self._reader()) if self._counts else self._stamp()
+            return version + (self._open.count << 64)
 
     def read(self, statement: str, values: Sequence[Any] = ()) -> list[Any]:
         """The rows that a statement gives."""
@@ -76,9 +79,20 @@ class Database:
         found, reader = self.file.stat(), self._open.reader
         if reader is None or not os.path.samestat(found, self._opened or found):
             reader = connect(self.file, write=False)
-            self._open.renew_reader(reader)
+            self._open.renew_reader(reader, self.file)
             self._opened = found
+            # Who may not write SQLite's shared memory is told of a change at each look.
+            self._counts = _data_version(reader) == _data_version(reader)
         return reader
+
+    def _stamp(self) -> int:
+        """What the system says of the file and its log, as a number."""
+        found = []
+        for ending in ("", "-wal"):
+            with suppress(FileNotFoundError):
+                status = beside(self.file, ending).stat()
+                found += [status.st_size, status.st_mtime_ns]
+        return hash(tuple(found)) % (1 << 64)
 
     @contextmanager
     def change(self) -> Iterator[sqlite3.Connection]:
@@ -101,7 +115,7 @@ class Database:
         """Bring the write-ahead log into the file; see `log.carry_over`."""
         with self._changing, self._errors("written"), store_errors(self.location, "written"):
             if self._open.writer is not None:
-                carry_over(self._open.writer, self.file)
+                carry_over(self._open.writer, self.file, self._open.reading(self.file))
 
     def _writer(self) -> sqlite3.Connection:
         if self._open.writer is None:
@@ -119,6 +133,10 @@ class Database:
             ) from error
 
 
+def _data_version(reader: sqlite3.Connection) -> int:
+    return int(reader.execute("PRAGMA data_version").fetchone()[0])
+
+
 class _Connections:
     """The two connections of a database.
 
@@ -130,25 +148,28 @@ class _Connections:
         self.reader: sqlite3.Connection | None = None
         self.writer: sqlite3.Connection | None = None
         self.count = 0
+        self._key: Key | None = None
 
-    def renew_reader(self, reader: sqlite3.Connection) -> None:
+    def renew_reader(self, reader: sqlite3.Connection, file: Path) -> None:
         """Read by another connection, of the file that is there now."""
-        before, self.reader = self.reader, reader
-        if before is not None:
-            self._close_writer()
-            before.close()
+        if self.reader is not None:
+            self.close()
+        self.reader, self._key = reader, hold(file)
         self.count += 1
+
+    def reading(self, file: Path) -> BinaryIO:
+        """The file itself, to be read beside SQLite."""
+        assert self._key is not None
+        return reading(file, self._key)
 
     def close(self) -> None:
         """End both."""
-        self._close_writer()
-        if self.reader is not None:
-            self.reader.close()
-
-    def _close_writer(self) -> None:
-        if self.writer is not None:
-            self.writer.close()
-            self.writer = None
+        for connection in (self.writer, self.reader):
+            if connection is not None:
+                connection.close()
+        if self._key is not None:
+            let_go(self._key)
+        self.reader = self.writer = self._key = None
 
 
 def in_parts(values: Sequence[Any]) -> Iterator[Sequence[Any]]:

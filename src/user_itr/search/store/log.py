@@ -58,10 +58,15 @@ def log_bytes(file: Path) -> int:
         return 0
 
 
-def carry_over(writer: sqlite3.Connection, file: Path) -> None:
+def carry_over(writer: sqlite3.Connection, file: Path, opened: BinaryIO) -> None:
     """Bring the log into the file, and empty it where no one reads an earlier state.
 
     Only under the index's lock, and outside of any change.
+
+    Args:
+        writer: connection to the file.
+        file: with the log beside it.
+        opened: the file to read from; see `handles.py`.
 
     Raises:
         OSError: if the disk is full, for instance.
@@ -69,7 +74,7 @@ def carry_over(writer: sqlite3.Connection, file: Path) -> None:
     """
     undo = beside(file, "-undo")
     if log_bytes(file):
-        _keep(file, undo)
+        _keep(file, opened, undo)
     elif undo.exists():
         raise ValueError(f"{undo.name} is there without a log")
     (waited,) = writer.execute("PRAGMA busy_timeout").fetchone()
@@ -110,10 +115,10 @@ def put_back(file: Path) -> None:
     _flush_folder(file.parent)
 
 
-def _keep(file: Path, undo: Path) -> None:
+def _keep(file: Path, opened: BinaryIO, undo: Path) -> None:
     """Write the pages that the log will replace, beside those that an earlier call kept."""
     before = _read(undo) if undo.exists() else None
-    with beside(file, "-wal").open("rb") as log, file.open("rb") as opened:
+    with beside(file, "-wal").open("rb") as log:
         header = log.read(_LOG_HEADER.size)
         if len(header) < _LOG_HEADER.size:
             return
