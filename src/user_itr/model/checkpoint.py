@@ -40,8 +40,9 @@ from user_itr.model.checkpoint_checks import (
     fill,
 )
 from user_itr.model.dual_encoder import DualEncoder
+from user_itr.model.pretrained_text import MINILM
 from user_itr.model.tensors import read_tensors
-from user_itr.model.token_encoders import MINILM, TransformerTokens, load_transformer, weights_hash
+from user_itr.model.token_encoders import TransformerTokens, load_transformer, weights_hash
 from user_itr.model.tokenizer import CaptionTokenizer
 from user_itr.pretrained import PREFIX, shipped_model
 

@@ -27,7 +27,7 @@ from user_itr.model.calibration import Calibration
 from user_itr.model.checkpoint import CONFIG_FILE, TrainedModel, new_folder, write_model
 from user_itr.model.checkpoint import WEIGHTS_FILE as CHECKPOINT_WEIGHTS
 from user_itr.model.embedder import Embedder
-from user_itr.model.graphs import ImageGraph, TextGraph
+from user_itr.model.graphs import ImageGraph, TextGraph, longest_sentence
 from user_itr.model.onnx_files import Precision, WeightsFile
 from user_itr.model.split_embeddings import SplitEmbeddings
 from user_itr.runtime.encoder import OnnxEncoder
@@ -160,7 +160,7 @@ def add_graphs(
         description=description,
         dim=embedder.dim,
         precision=precision,
-        max_tokens=model.tokenizer.max_tokens,
+        max_tokens=longest_sentence(model),
         regions=regions,
         guide=guide,
         draft=embedder.draft,
@@ -217,8 +217,8 @@ def _graphs(embedder: Embedder) -> dict[str, Any]:
     """The ONNX graphs of both sides, by the names of their files."""
     model = embedder.model
     batch = torch.export.Dim("batch")
-    length = torch.export.Dim("length", min=2, max=model.tokenizer.max_tokens)
-    longest = min(7, model.tokenizer.max_tokens)
+    length = torch.export.Dim("length", min=2, max=longest_sentence(model))
+    longest = min(7, longest_sentence(model))
     ids = torch.arange(2 * longest).reshape(2, longest) % model.tokenizer.vocabulary_size
     pixels = embedder.preprocess(Image.new("RGB", (64, 48)))
     fields = pixels.dtype.names

@@ -20,6 +20,14 @@ from user_itr.model.checkpoint import TrainedModel
 from user_itr.model.pooling import GeneralizedPooling
 from user_itr.model.token_encoders import BiGRUTokens, TokenEncoder, TransformerTokens
 
+UNLIMITED_TOKENS = 512
+"""Tokens that an exported model reads of a caption where its tokenizer has no limit."""
+
+
+def longest_sentence(model: TrainedModel) -> int:
+    """Tokens that an exported model reads of a caption."""
+    return model.tokenizer.max_tokens or UNLIMITED_TOKENS
+
 
 class TextGraph(nn.Module):
     """Token ids (B, L) int64 and lengths (B,) int64 to unit vectors (B, D) float32."""
@@ -33,7 +41,7 @@ class TextGraph(nn.Module):
         elif isinstance(tokens, BiGRUTokens):
             self.text.tokens = _OnnxGRU(tokens)
         if isinstance(pooling, GeneralizedPooling):
-            self.text.pooling = _TabledPooling(pooling, model.tokenizer.max_tokens)
+            self.text.pooling = _TabledPooling(pooling, longest_sentence(model))
 
     def forward(self, ids: Tensor, lengths: Tensor) -> Tensor:
         """Encode captions."""
