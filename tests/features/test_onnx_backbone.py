@@ -184,7 +184,7 @@ def test_the_choice_of_a_runtime(
         as_runtime("onnx", "--runtime")
     monkeypatch.setitem(sys.modules, "onnxscript", None)
     assert with_runtime(lite0, "auto") is lite0
-    with pytest.raises(MissingExtraError, match=r"\(onnxscript\); run `pip install 'user-itr\[fa"):
+    with pytest.raises(MissingExtraError, match=r"\(onnxscript\); run `pip install 'user-itr\[tr"):
         with_runtime(lite0, "onnxruntime")
 
 

@@ -13,7 +13,7 @@ from PIL import Image
 from user_itr.data.pictures import Picture, as_rgb, caption_list, picture_list
 from user_itr.errors import CheckpointError, FeatureError
 from user_itr.features.preprocessing import Preprocess, RegionsAndGuide, Squash
-from user_itr.model.tokenizer import CaptionTokenizer
+from user_itr.model.tokenizer import CPU_TOKENS, CaptionTokenizer
 from user_itr.runtime.exported import (
     IMAGE_FILE,
     TEXT_FILE,
@@ -166,7 +166,9 @@ class OnnxEncoder:
         return _finite(embeddings)
 
     def encode_text(self, captions: str | Iterable[str], batch_size: int = 256) -> np.ndarray:
-        """Embed captions, in batches of like length: N texts, or one, to (N, D) float32, unit-norm.
+        """Embed captions: N texts, or one, to (N, D) float32, unit-norm.
+
+        Each text is computed once, in batches of like length.
 
         Raises:
             DataError: if they are something else.
@@ -177,19 +179,17 @@ class OnnxEncoder:
         if not captions:
             return embeddings
         tokens = self.tokenizer(captions)
-        self._sentences += len(captions)
+        texts, text_of_caption = tokens.distinct()
+        self._sentences += len(texts)
         session = self._text_as_written if self._sentences <= FEW else self._text
-        order = np.argsort(tokens.lengths, kind="stable")
-        step = min(batch_size, SENTENCES)
-        for start in range(0, len(order), step):
-            rows = order[start : start + step]
+        for rows in tokens.batches(texts, min(batch_size, SENTENCES), CPU_TOKENS):
             positions, mask = tokens.positions(rows)
             inputs = {
                 "ids": np.where(mask, tokens.ids[positions], 0),
                 "lengths": tokens.lengths[rows],
             }
             [embeddings[rows]] = session.run(None, inputs)
-        return _finite(embeddings)
+        return _finite(embeddings[texts[text_of_caption]])
 
 
 def _squash(pixels: Pixels) -> Squash:
