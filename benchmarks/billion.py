@@ -23,8 +23,8 @@ import numpy as np
 from lancedb.index import IvfPq
 
 from billion_plan import Plan, merged
+from user_itr.search.found import photo_id
 from user_itr.search.location import location_of
-from user_itr.search.photos import photo_id
 from user_itr.search.store import lance_rows
 from user_itr.search.store.base import ContentRow, FileRow, FileState
 from user_itr.search.store.lance import LanceStore

@@ -19,8 +19,8 @@ sys.path.append(str(Path(__file__).parents[1] / "search"))
 from colour_encoder import PALETTE, ColourEncoder, paint
 from starlette.testclient import TestClient
 
+from user_itr.search.found import photo_id
 from user_itr.search.index import ImageIndex
-from user_itr.search.photos import photo_id
 from user_itr.server.app import create_app
 from user_itr.server.limits import Limits
 

@@ -116,9 +116,12 @@ def test_image_file_index_and_feature_store_agree(
 
     index = ImageIndex.create_or_open(tmp_path / "index", embedder, "model")
     index.update(photos[0].parent, embedder)
+    kept = files.astype(np.float16).astype(np.float32)  # as an index keeps embeddings
+    kept /= np.linalg.norm(kept, axis=1, keepdims=True)
+    np.testing.assert_allclose(kept, files, atol=1e-4)
     for path, embedding in zip(photos, files, strict=True):
         hits = {hit.path.name: hit.score for hit in index.search(embedding, len(photos))}
-        for other, wanted in zip(photos, files @ embedding, strict=True):
+        for other, wanted in zip(photos, kept @ embedding, strict=True):
             assert hits[other.name] == pytest.approx(wanted, abs=1e-6)
         assert hits[path.name] == pytest.approx(1, abs=1e-6)
 
@@ -246,3 +249,18 @@ def test_a_transformer_reads_captions_in_any_order(tmp_path: Path) -> None:
     for size in (1, 2):
         np.testing.assert_allclose(embedder.encode_text(captions, size), whole, atol=1e-5)
     np.testing.assert_allclose(embedder.encode_text(captions[::-1]), whole[::-1], atol=1e-6)
+
+
+def test_equal_captions_are_encoded_once(embedder: Embedder) -> None:
+    captions = ["a dog", "a dog runs", "a dog", "a cat and a dog", "a dog runs", "a cat"]
+    encoded: list[int] = []
+    text, told = embedder.encoder.text, []
+    hook = text.register_forward_pre_hook(lambda _, inputs: encoded.append(len(inputs[0])))
+    got = embedder.encode_text(captions, 3, lambda done, total: told.append((done, total)))
+    hook.remove()
+    assert sum(encoded) == 4
+    assert told == [(3, 4), (4, 4)]
+    assert np.array_equal(got[0], got[2])
+    assert np.array_equal(got[1], got[4])
+    for caption, row in zip(captions, got, strict=True):
+        np.testing.assert_allclose(embedder.encode_text([caption])[0], row, atol=1e-6)

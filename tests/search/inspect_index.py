@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from user_itr.search.found import photo_id
 from user_itr.search.index import ImageIndex
-from user_itr.search.photos import photo_id
 from user_itr.search.store.base import FileRow, PhotoStore
 from user_itr.search.update import IndexReport
 

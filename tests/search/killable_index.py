@@ -22,9 +22,10 @@ from made_rows import kept
 from PIL import Image
 
 from user_itr.errors import UserItrError
+from user_itr.search.found import photo_id
 from user_itr.search.index import ImageIndex
 from user_itr.search.manifest import Manifest
-from user_itr.search.photos import content_hash, photo_id
+from user_itr.search.photos import content_hash
 from user_itr.search.update import encoding as update_module
 
 CHUNK_ROWS = 64

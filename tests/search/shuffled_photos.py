@@ -22,8 +22,8 @@ from PIL import ExifTags, Image
 
 from user_itr.features.preprocessing import Squash
 from user_itr.model.calibration import Calibration
+from user_itr.search.found import photo_id
 from user_itr.search.index import ImageIndex
-from user_itr.search.photos import photo_id
 from user_itr.search.update import IndexReport
 
 SIDE = 6

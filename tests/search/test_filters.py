@@ -11,8 +11,8 @@ from PIL import ExifTags, Image
 
 from user_itr.errors import ConfigError
 from user_itr.search.filters import Filters
+from user_itr.search.found import photo_id
 from user_itr.search.index import ImageIndex
-from user_itr.search.photos import photo_id
 
 
 def camera(taken: str) -> Image.Exif:

@@ -29,9 +29,9 @@ from PIL import Image
 
 from user_itr.errors import IndexStoreError
 from user_itr.search import photos as photos_module
+from user_itr.search.found import photo_id
 from user_itr.search.index import ImageIndex
 from user_itr.search.manifest import PENDING, Manifest
-from user_itr.search.photos import photo_id
 from user_itr.search.sentences import SentenceStore
 from user_itr.search.table import write_lock
 

@@ -17,9 +17,8 @@ from s3_server import VARIABLES, s3_server
 from starlette.testclient import TestClient
 
 from user_itr.search import index as index_module
-from user_itr.search.found import PhotoFacts
+from user_itr.search.found import PhotoFacts, photo_id
 from user_itr.search.index import ImageIndex
-from user_itr.search.photos import photo_id
 from user_itr.search.sentences import SentenceStore
 from user_itr.server.app import create_app
 from user_itr.server.pictures import GoneError, Pictures

@@ -1,7 +1,7 @@
 """The `user-itr` command. One command a file, each thin: parse, call the library, print.
 
-Nothing heavy is imported here or at the top of a command's file: `user-itr --help` must answer in
-under half a second, so torch, lancedb and the like load inside the command that needs them.
+A command's file is imported when it is called, and nothing heavy at its top: `user-itr --help` must
+answer in under half a second, so numpy, torch and the like load inside the command that needs them.
 """
 
 from __future__ import annotations
@@ -14,13 +14,15 @@ from collections.abc import Sequence
 import typer
 
 from user_itr import __version__
+from user_itr.cli.commands import LazyCommands
 from user_itr.cli.printing import escape_what_cannot_be_encoded, printable, sentence
 from user_itr.cli.streams import ReaderGone, standard_streams
 from user_itr.errors import UserItrError
-from user_itr.training.launching import report
+from user_itr.extras import missing_extra
 
 app = typer.Typer(
     name="user-itr",
+    cls=LazyCommands,
     help="Image-text retrieval: train USER, evaluate it, index a folder of photos, search it.",
     no_args_is_help=True,
     add_completion=False,
@@ -44,42 +46,14 @@ def _options(
     pass
 
 
-def _register() -> None:
-    from user_itr.cli import (
-        ablate,
-        compare,
-        convert,
-        data,
-        demo,
-        describe,
-        encode,
-        evaluate,
-        export,
-        features,
-        index,
-        search,
-        serve,
-        train,
-    )
+def _say(error: UserItrError) -> int:
+    """Print what is wrong, unless nobody reads or another process says it; the exit code."""
+    from user_itr.training.launching import report
 
-    app.add_typer(data.app, name="data")
-    app.add_typer(features.app, name="features")
-    app.command("train")(train.train_command)
-    app.command("evaluate")(evaluate.evaluate_command)
-    app.command("compare")(compare.compare_command)
-    app.command("ablate")(ablate.ablate_command)
-    app.command("index")(index.index_command)
-    app.command("encode")(encode.encode_command)
-    app.command("search")(search.search_command)
-    app.command("serve")(serve.serve_command)
-    app.command("sentences")(describe.sentences_command)
-    app.command("describe")(describe.describe_command)
-    app.command("export")(export.export_command)
-    app.command("convert")(convert.convert_command)
-    app.command("demo")(demo.demo_command)
-
-
-_register()
+    # The process that started this one says it once, whoever else fails with it.
+    if not isinstance(error, ReaderGone) and not report(error=str(error)):
+        typer.echo(f"user-itr: {sentence(error)}", err=True)
+    return error.exit_code
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -107,10 +81,12 @@ def _run(arguments: Sequence[str] | None) -> int | str | None:
     except SystemExit as end:
         return end.code
     except UserItrError as error:
-        # The process that started this one says it once, whoever else fails with it.
-        if not isinstance(error, ReaderGone) and not report(error=str(error)):
-            typer.echo(f"user-itr: {sentence(error)}", err=True)
-        return error.exit_code
+        return _say(error)
+    except ModuleNotFoundError as error:
+        missing = missing_extra(error, "this command")
+        if missing is None:
+            raise
+        return _say(missing)
     except OSError as error:  # a full disk, a name that is too long
         if isinstance(error.filename, str | bytes):
             place = f"{printable(os.fsdecode(error.filename))}: "

@@ -34,6 +34,12 @@ def evaluate_command(
     split: str = typer.Option("test", "--split", help="Split to evaluate."),
     format: str = typer.Option("auto", "--format", help="Reader of the captioned set."),
     images: Path | None = typer.Option(None, "--images", help="Image folder of the set."),
+    ids: Path | None = typer.Option(
+        None,
+        "--ids",
+        help="dataset_coco.json with MSCOCO's ids of a set without them, like SCAN's folder, for "
+        "--cxc and --eccv.",
+    ),
     features: Path | None = typer.Option(
         None, "--features", help="Feature store; one in the cache folder by default."
     ),
@@ -91,7 +97,7 @@ def evaluate_command(
         precision=precision,
         top=report is not None,
     )
-    given = {"data": data, "format": format, "images": images}
+    given = {"data": data, "format": format, "images": images, "ids": ids}
     sources, items, truths = _sources(models, split, given, features, caption_image, request)
     command = shlex.join(["user-itr", *sys.argv[1:]])
     result = evaluate_sources(sources, items, request, truths, command)
@@ -119,6 +125,7 @@ def _sources(
 ) -> tuple[list[Source], CaptionedImages, Truths]:
     """Load or embed every model's scores of one split, once all that can be checked before is."""
     from user_itr.cli.progress import progress_of
+    from user_itr.data.coco_ids import with_coco_ids
     from user_itr.data.identity import split_key
     from user_itr.data.readers import load_captions
     from user_itr.evaluation.sources import embeddings_source, open_files, source_kind
@@ -147,6 +154,8 @@ def _sources(
         items = _bare_items(caption_image, paths[0], split)
     elif given["data"] is not None:
         items = load_captions(given["data"], split, format=given["format"], images=given["images"])
+        if given["ids"] is not None:
+            items = with_coco_ids(items, given["ids"])
     else:
         raise ConfigError(
             f"{paths[0]}: files of scores do not say what is right; give --data SET, or "

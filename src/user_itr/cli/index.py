@@ -247,8 +247,7 @@ def load_encoder(checkpoint: str) -> Encoder:
     Raises:
         ConfigError: if the environment names no runtime.
     """
-    from user_itr.features.runtime import as_runtime
-    from user_itr.model.embedder import load
+    from user_itr.runtime.loading import as_runtime, load
 
     runtime = as_runtime(os.environ.get(RUNTIME_VARIABLE) or "auto", RUNTIME_VARIABLE)
     return load(checkpoint, runtime=runtime)

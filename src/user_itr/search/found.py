@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
+
+
+def photo_id(path: str) -> str:
+    """The id of an indexed photo, from its path: 64 bits of BLAKE2b, 16 hex digits."""
+    return hashlib.blake2b(path.encode(), digest_size=8).hexdigest()
 
 
 class Hit(NamedTuple):

@@ -105,11 +105,6 @@ def content_hash(content: bytes) -> str:
     return hashlib.blake2b(content, digest_size=16).hexdigest()
 
 
-def photo_id(path: str) -> str:
-    """The id of an indexed photo, from its path: 64 bits of BLAKE2b, 16 hex digits."""
-    return hashlib.blake2b(path.encode(), digest_size=8).hexdigest()
-
-
 def hash_photo(path: Path) -> Contents:
     """What a file holds.
 

@@ -6,7 +6,7 @@ import re
 import unicodedata
 from dataclasses import dataclass
 
-from user_itr.data.readers.text import is_valid_unicode
+from user_itr.data.unicode import is_valid_unicode
 from user_itr.errors import ConfigError
 
 MOST_WEIGHT = 100.0

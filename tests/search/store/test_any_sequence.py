@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from kinds import Kind
 from made_rows import content, file, hash_of, kept, unit
 
+from user_itr.search.found import photo_id
 from user_itr.search.location import location_of
-from user_itr.search.photos import photo_id
 from user_itr.search.store.base import FileRow, PhotoStore
 
 DIM = 6

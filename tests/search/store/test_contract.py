@@ -12,7 +12,7 @@ from kinds import Kind
 from made_rows import content, file, hash_of, kept, paths, put, unit
 
 from user_itr.search.filters import Filters
-from user_itr.search.photos import photo_id
+from user_itr.search.found import photo_id
 from user_itr.search.store.base import LAST, FileState, PhotoStore, fitting
 
 ODD_NAMES = [

@@ -10,8 +10,7 @@ from kinds import Kind
 from made_rows import content, file, kept, paths, put, unit
 
 from user_itr.search.filters import Filters
-from user_itr.search.found import Hit
-from user_itr.search.photos import photo_id
+from user_itr.search.found import Hit, photo_id
 from user_itr.search.store import nearest as nearest_module
 from user_itr.search.store.base import PhotoStore
 

@@ -12,8 +12,8 @@ from colour_encoder import PALETTE, ColourEncoder, paint
 from inspect_index import counts, files
 
 from user_itr.errors import IndexStoreError
+from user_itr.search.found import photo_id
 from user_itr.search.index import ImageIndex
-from user_itr.search.photos import photo_id
 from user_itr.search.store.base import FileRow, FileState
 from user_itr.search.update.placing import match_moves
 

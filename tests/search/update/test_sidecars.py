@@ -10,8 +10,8 @@ from colour_encoder import ColourEncoder, paint
 from inspect_index import counts, files
 from permissions import unprivileged
 
+from user_itr.search.found import photo_id
 from user_itr.search.index import ImageIndex
-from user_itr.search.photos import photo_id
 
 XMP = """<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF
  xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">

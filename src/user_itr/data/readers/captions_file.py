@@ -18,7 +18,8 @@ from user_itr.data.captions import CaptionedImages
 from user_itr.data.problems import Problem
 from user_itr.data.readers.image_folder import guess_image_folder
 from user_itr.data.readers.set_builder import SetBuilder, match_split, sort_splits
-from user_itr.data.readers.text import NOT_UTF8, is_valid_unicode, read_lines, read_text
+from user_itr.data.readers.text import NOT_UTF8, read_lines, read_text
+from user_itr.data.unicode import is_valid_unicode
 from user_itr.errors import DataError
 
 LAYOUT = "captions.csv or captions.jsonl (image, caption, split) beside images/"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 
-from user_itr.search.photos import photo_id
+from user_itr.search.found import photo_id
 from user_itr.search.store.base import FileRow, fitting
 from user_itr.search.store.conditions import moment_of, seconds_of
 from user_itr.search.store.listing import HALF, date_of, number_of

@@ -14,8 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from user_itr.search.filters import Filters
-from user_itr.search.found import PhotoFacts
-from user_itr.search.photos import photo_id
+from user_itr.search.found import PhotoFacts, photo_id
 from user_itr.search.store.base import LAST, ContentRow, FileRow, FileState, fitting
 from user_itr.search.store.listing import modified
 
