@@ -208,7 +208,7 @@ def test_a_photo_that_changes_while_it_is_read(
     moment: str,
 ) -> None:
     """What is stored are size, hash and embedding of the same bytes; the next run has the rest."""
-    red = photos / "red.png"
+    red = paint(photos / "red.png", "red", (31, 21))  # of a size of its own: it is read once
     before = red.read_bytes()
     read = photos_module._read
 

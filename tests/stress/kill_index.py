@@ -53,7 +53,8 @@ def change(photos: Path, dice: random.Random, share: float = 0.05) -> None:
         elif what == 1:
             repaint(path, dice)
         elif what == 2:
-            path.unlink()
+            if len(list(path.parent.iterdir())) > 1:  # the last one of a folder would stay
+                path.unlink()
         else:
             make_photos(photos, range(number := dice.randrange(10**4, 10**5), number + 1))
 
