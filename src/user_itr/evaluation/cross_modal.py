@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from user_itr.evaluation.ranks import BestRanks, best_ranks_both
@@ -32,4 +33,14 @@ def cross_modal_ranks(scores: Scores, relevance: Relevance) -> CrossModalRanks:
     Raises:
         DataError: if scores and relevance are of other numbers of items.
     """
-    return CrossModalRanks(*best_ranks_both(scores, relevance))
+    [found] = cross_modal_ranks_by(scores, [relevance])
+    return found
+
+
+def cross_modal_ranks_by(scores: Scores, relevances: Sequence[Relevance]) -> list[CrossModalRanks]:
+    """`cross_modal_ranks` by each of some ground truths, all in one pass over the scores.
+
+    Raises:
+        DataError: as `cross_modal_ranks`.
+    """
+    return [CrossModalRanks(*both) for both in best_ranks_both(scores, relevances)]

@@ -13,8 +13,7 @@ from user_itr.errors import DataError
 from user_itr.evaluation.embedding_scores import EmbeddingScores
 from user_itr.evaluation.result import ScoredBy
 from user_itr.evaluation.scores import MatrixScores, Scores
-from user_itr.features.backbones.base import hash_files
-from user_itr.files import map_array
+from user_itr.files import hash_files, map_array
 
 IMAGES, CAPTIONS = "images.npy", "captions.npy"
 """The two files of a folder of embeddings: (N, D) and (M, D), any float type."""
