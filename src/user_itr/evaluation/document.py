@@ -34,7 +34,8 @@ def evaluation_document(result: EvaluationResult) -> dict[str, Any]:
         "format"; "dataset", "split", "images", "captions" (counts) and "split_key" (SHA-256 of the
         items); "models" and "fusion"; "metrics" (`CrossModalMetrics.to_dict`), "intervals",
         "folded" and "protocols", each where there is one; "queries" (`BestRanks` by direction);
-        "items" (ids, captions and the image of each caption); "versions"; "command".
+        "items" (ids, captions and the image of each caption); "versions"; "notes" (what was
+        recognised or is suspicious); "command".
     """
     split = result.split
     return {
@@ -65,6 +66,7 @@ def evaluation_document(result: EvaluationResult) -> dict[str, Any]:
             "numpy": np.__version__,
             **_torch_version(),
         },
+        "notes": list(result.notes),
         "command": result.command,
     }
 

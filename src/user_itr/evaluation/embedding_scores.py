@@ -66,6 +66,11 @@ class EmbeddingScores:
         return self._sides[0].name, self._sides[1].name
 
     @property
+    def one_way(self) -> bool:
+        """See `Scores`."""
+        return True
+
+    @property
     def symmetric(self) -> bool:
         """See `Scores`."""
         return self._sides[0] is self._sides[1]

@@ -213,16 +213,19 @@ def best_ranks_both(
     Raises:
         DataError: as `best_ranks`.
     """
+    if not scores.one_way:
+        back = scores.transpose()
+        return [(best_ranks(scores, one), best_ranks(back, one.transpose())) for one in relevances]
     asked = []
     for relevance in relevances:
         check_relevance(scores, relevance)
         exact = scores.pairs(relevance.owners, relevance.indices)
-        back = _Asked(relevance.transpose(), exact[relevance.transposed_order()])
-        asked.append((_Asked(relevance, exact), back))
-    bars = [Bars(one.best.thresholds, back.best.thresholds) for one, back in asked]
+        turned = _Asked(relevance.transpose(), exact[relevance.transposed_order()])
+        asked.append((_Asked(relevance, exact), turned))
+    bars = [Bars(one.best.thresholds, turned.best.thresholds) for one, turned in asked]
     return [
-        (one.counted(rows), back.counted(columns))
-        for (one, back), (rows, columns) in zip(asked, count_ahead(scores, bars), strict=True)
+        (one.counted(rows), turned.counted(columns))
+        for (one, turned), (rows, columns) in zip(asked, count_ahead(scores, bars), strict=True)
     ]
 
 

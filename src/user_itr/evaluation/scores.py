@@ -39,6 +39,10 @@ class Scores(Protocol):
         """Whether rows and columns are the same items, whose scores are the same both ways."""
 
     @property
+    def one_way(self) -> bool:
+        """Whether a pair has one score, whichever side asks: not where a reranker has two."""
+
+    @property
     def magnitude(self) -> np.ndarray:
         """(Q,) float64: a bound of the absolute scores of each row."""
 
@@ -89,7 +93,7 @@ class MatrixScores:
         self.matrix = matrix
         self.sides = sides
         self.shape = (len(matrix), matrix.shape[1])
-        self.symmetric = False
+        self.symmetric, self.one_way = False, True
         largest = np.zeros(len(matrix))
         columns = np.zeros(matrix.shape[1])
         for start in range(0, len(matrix), self._ROWS):
@@ -129,7 +133,7 @@ class MatrixScores:
         other.matrix = self.matrix.T
         other.sides = (self.sides[1], self.sides[0])
         other.shape = (self.shape[1], self.shape[0])
-        other.symmetric = False
+        other.symmetric, other.one_way = False, True
         other.magnitude, other._columns = self._columns, self.magnitude
         other.relative_error = self.relative_error
         return other
@@ -146,6 +150,7 @@ class _MeanScores:
         self.parts, self.weights = tuple(parts), tuple(weights)
         self.shape, self.sides = parts[0].shape, parts[0].sides
         self.symmetric = all(part.symmetric for part in parts)
+        self.one_way = all(part.one_way for part in parts)
         self.magnitude = sum(
             (w * part.magnitude for w, part in zip(weights, parts, strict=True)),
             np.zeros(len(parts[0].magnitude)),

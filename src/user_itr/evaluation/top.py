@@ -5,13 +5,19 @@ from __future__ import annotations
 import numpy as np
 
 from user_itr.errors import ConfigError
+from user_itr.evaluation.relevance import Relevance
 from user_itr.evaluation.scores import Scores
 
 _BLOCK_SCORES = 2**22  # scores of a block of rows: 16 MB
 
 
 def top_candidates(
-    scores: Scores, k: int, *, exclude_self: bool = False
+    scores: Scores,
+    k: int,
+    *,
+    exclude_self: bool = False,
+    tied: Relevance | None = None,
+    right_first: bool = False,
 ) -> tuple[np.ndarray, np.ndarray]:
     """The K best candidates of each query, best first; equal scores in the order of their rows.
 
@@ -19,6 +25,8 @@ def top_candidates(
         scores: (Q, C).
         k: at most as many as there are candidates; fewer are given where there are fewer.
         exclude_self: query i is never shown candidate i.
+        tied: what is right, where equal scores are to stand by a tie rule, and then by row.
+        right_first: by that rule, right candidates come before wrong ones.
 
     Returns:
         Candidate rows (Q, K) int64 and their exact scores (Q, K) float64.
@@ -35,6 +43,7 @@ def top_candidates(
     height = max(1, _BLOCK_SCORES // n_columns)
     tile = np.empty((min(height, n_rows), n_columns), np.float32)
     scorer = scores.tile_scorer(0, n_columns)
+    keys = np.empty(0) if tied is None else tied.owners * n_columns + tied.indices
     margin = 2.02 * scores.relative_error * scores.magnitude
     for first in range(0, n_rows, height):
         last = min(first + height, n_rows)
@@ -47,7 +56,10 @@ def top_candidates(
         least = np.nextafter((least - margin[first:last]).astype(np.float32), np.float32(-np.inf))
         rows, columns = np.nonzero(block >= least[:, None])
         exact = scores.pairs(rows + first, columns)
-        order = np.lexsort((columns, -exact, rows))
+        level = np.zeros(len(rows), bool)
+        if tied is not None:
+            level = np.isin((rows + first) * n_columns + columns, keys) ^ right_first
+        order = np.lexsort((columns, level, -exact, rows))
         counts = np.bincount(rows, minlength=last - first)
         starts = np.cumsum(counts) - counts
         chosen = order[starts[:, None] + np.arange(k)]

@@ -60,7 +60,14 @@ def splits(root: Path) -> list[str]:
     return sort_splits({record.split for record in records})
 
 
-def read(root: Path, split: str, images: Path | None, problems: list[Problem]) -> CaptionedImages:
+def read(
+    root: Path,
+    split: str,
+    images: Path | None,
+    problems: list[Problem],
+    *,
+    pictures: bool = True,
+) -> CaptionedImages:
     """Read one split; image ids are the `image` values. A defective row is reported in any split.
 
     Args:
@@ -68,6 +75,7 @@ def read(root: Path, split: str, images: Path | None, problems: list[Problem]) -
         split: a value of the `split` column; "train" where there is no such column.
         images: the images folder; `images/` or the folder itself by default.
         problems: defects are appended here, and what they concern is left out.
+        pictures: whether the image files must be there.
 
     Raises:
         DataError: if the file, the split or every image is missing, or the header is wrong.
@@ -87,7 +95,9 @@ def read(root: Path, split: str, images: Path | None, problems: list[Problem]) -
         else:
             kept.append(record)
     beside = [file.parent / "images", file.parent / "Images", file.parent]
-    image_folder = guess_image_folder(root, images, beside, [record.image for record in kept])
+    image_folder = guess_image_folder(
+        root, images, beside, [record.image for record in kept], needed=pictures
+    )
     builder = SetBuilder(file.parent.resolve().name, split, image_folder, problems)
     for record in kept:
         image_id = builder.add_image(record.image, file, record.where, again=True)

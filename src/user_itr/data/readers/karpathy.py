@@ -43,7 +43,14 @@ def splits(root: Path) -> list[str]:
     return sort_splits({split for entry in entries if (split := _split(entry)) is not None})
 
 
-def read(root: Path, split: str, images: Path | None, problems: list[Problem]) -> CaptionedImages:
+def read(
+    root: Path,
+    split: str,
+    images: Path | None,
+    problems: list[Problem],
+    *,
+    pictures: bool = True,
+) -> CaptionedImages:
     """Read one split; image ids are `filepath/filename`, or `filename` where there is no path.
 
     Args:
@@ -51,6 +58,7 @@ def read(root: Path, split: str, images: Path | None, problems: list[Problem]) -
         split: "train" (with "restval"), "val" (or "dev") or "test".
         images: the images folder; guessed beside the file by default.
         problems: defects are appended here, and what they concern is left out.
+        pictures: whether the image files must be there.
 
     Raises:
         DataError: if the file, the split or every image is missing, or the file is malformed.
@@ -63,7 +71,7 @@ def read(root: Path, split: str, images: Path | None, problems: list[Problem]) -
     folder = file.parent
     names = [image for row in rows if (image := _image_name(entries[row])) is not None]
     beside = [folder / part for part in _IMAGE_FOLDERS]
-    image_folder = guess_image_folder(root, images, [*beside, folder], names)
+    image_folder = guess_image_folder(root, images, [*beside, folder], names, needed=pictures)
     builder = SetBuilder(name, split, image_folder, problems)
     for row, part in enumerate(parts):
         if part is None:

@@ -41,7 +41,14 @@ def splits(root: Path) -> list[str]:
     return sort_splits({match[1] for match in found if match})
 
 
-def read(root: Path, split: str, images: Path | None, problems: list[Problem]) -> CaptionedImages:
+def read(
+    root: Path,
+    split: str,
+    images: Path | None,
+    problems: list[Problem],
+    *,
+    pictures: bool = True,
+) -> CaptionedImages:
     """Read one split; `feature_file` and `feature_rows` say where each image's features are.
 
     Args:
@@ -49,6 +56,7 @@ def read(root: Path, split: str, images: Path | None, problems: list[Problem]) -
         split: "train", "dev", "test" or "testall".
         images: must be None: the layout has features in the place of image files.
         problems: defects are appended here, and what they concern is left out.
+        pictures: of no meaning here: the features say how many images there are.
 
     Returns:
         The images, whose ids come from `{split}_ids.txt`, else "{split}-{row}" with the row of the
