@@ -55,8 +55,12 @@ def write_embeddings(
     folder: Path, ids: tuple[list[int], list[int]], owner: np.ndarray, width: int, in_order: bool
 ) -> None:
     random = np.random.default_rng(0)
-    images = random.standard_normal((len(ids[0]), width), np.float32)
-    captions = images[owner] + 8 * random.standard_normal((len(owner), width), np.float32)
+    # 48 directions carry what trained models tell apart: true pairs near a cosine of 0.6, siblings
+    # below, others around 0 with a deviation of 0.14.
+    directions = random.standard_normal((48, width)) / width**0.5
+    latent = random.standard_normal((len(ids[0]), 48))
+    noisy = latent[owner] + 1.3 * random.standard_normal((len(owner), 48))
+    images, captions = ((side @ directions).astype(np.float32) for side in (latent, noisy))
     folder.mkdir()
     for name, rows, keys in (("image", images, ids[0]), ("caption", captions, ids[1])):
         rows /= np.linalg.norm(rows, axis=1, keepdims=True)

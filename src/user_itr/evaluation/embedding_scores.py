@@ -216,10 +216,15 @@ class _Side:
     @cached_property
     def groups(self) -> np.ndarray:
         """(rows,) int64: the first row that is equal to each row, bit by bit."""
-        values = self.values.astype(np.float64)
-        rows = np.ascontiguousarray(values).view(f"V{values.shape[1] * values.itemsize}").ravel()
-        _, first, inverse = np.unique(rows, return_index=True, return_inverse=True)
-        return np.asarray(first[inverse.ravel()])
+        groups = np.arange(len(self.values))
+        _, inverse, counts = np.unique(self.norms, return_inverse=True, return_counts=True)
+        alike = np.flatnonzero(counts[inverse] > 1)  # rows of other lengths differ
+        if len(alike):
+            values = np.ascontiguousarray(self.values[alike])
+            rows = values.view(f"V{values.shape[1] * values.itemsize}").ravel()
+            _, first, inverse = np.unique(rows, return_index=True, return_inverse=True)
+            groups[alike] = alike[first[inverse.ravel()]]
+        return groups
 
 
 def _as_array(values: Embeddings, name: str) -> np.ndarray:

@@ -123,6 +123,7 @@ def items_of_files(
         if len(set(images)) == rows:
             return bare_items(files.path.stem, split, owner, rows, file, images, captions)
     values = files.images
+    _refuse_swapped(files, int(owner.max()) + 1, len(owner))
     if values is None:
         shape = lie_of_matrix(files.matrix("i2t"), owner, None, files.path, str(file))
         across = files.matrix("i2t").shape[1 if shape.transposed else 0]
@@ -166,6 +167,7 @@ def _of_embeddings(files: ScoreFiles, items: Items, taking: Taking) -> Source:
         )
     assert files.images is not None
     assert files.captions is not None
+    _refuse_swapped(files, len(items.split.image_ids), len(items.whole.captions))
     notes: list[str] = []
     captions = _captions(files.captions, files, items, notes)
     images = _images(files.images, files, items, notes)
@@ -192,6 +194,17 @@ def _of_embeddings(files: ScoreFiles, items: Items, taking: Taking) -> Source:
             files.sha256,
             notes=tuple(notes),
             ordered=ordered,
+        )
+
+
+def _refuse_swapped(files: ScoreFiles, images: int, captions: int) -> None:
+    """Raise DataError if the embeddings of images are as many as captions, and the other way."""
+    if files.images is None or files.captions is None or images == captions:
+        return
+    if (len(files.images), len(files.captions)) == (captions, images):
+        raise DataError(
+            f"{files.image_file}: has {captions:,} rows and {files.caption_file} {images:,}, as if "
+            "images and captions had changed places; swap them."
         )
 
 

@@ -32,10 +32,15 @@ def float_array(values: Any, name: str) -> np.ndarray:
     """
     if not values.is_floating_point():
         raise DataError(f"{name} are {values.dtype}; give embeddings of a float type.")
+    return np.ascontiguousarray(to_array(values))
+
+
+def to_array(values: Any) -> np.ndarray:
+    """An array, or a tensor as one, of any type; bfloat16 is float32."""
+    if not is_tensor(values):
+        return np.asanyarray(values)
     values = values.detach().cpu()
-    if str(values.dtype) in ("torch.float16", "torch.float32", "torch.float64"):
-        return np.asarray(values.contiguous().numpy())
-    return np.asarray(values.float().contiguous().numpy())
+    return np.asarray((values.float() if str(values.dtype) == "torch.bfloat16" else values).numpy())
 
 
 def on_accelerator(values: object) -> bool:

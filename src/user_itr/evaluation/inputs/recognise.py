@@ -91,9 +91,18 @@ def lie_of_matrix(
     Raises:
         DataError: if neither side is of the captions, or repeated rows differ.
     """
+    if matrix.ndim != 2:
+        raise DataError(
+            f"{file}: is {matrix.dtype} of shape {matrix.shape}; give a matrix, images x captions."
+        )
     rows, columns = matrix.shape
     captions = len(owner)
     described = int(owner.max()) + 1 if captions else 0
+    if images is None and captions != columns and not (captions == rows and described == columns):
+        raise DataError(
+            f"{owners}: names the image of {captions:,} captions, and {file} is {rows:,} x "
+            f"{columns:,}; give one image row a caption."
+        )
     if captions not in (rows, columns):
         raise DataError(
             f"{file}: scores {rows:,} images and {columns:,} captions, and {owners} has "

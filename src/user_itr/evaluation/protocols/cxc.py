@@ -85,7 +85,7 @@ class CxcMetrics:
 
     Args:
         directions: retrieval, by its name in `DIRECTIONS`.
-        correlations: with people's ratings, by "sits", "sis" and "sts".
+        correlations: with people's ratings, by "sits", "sis" and "sts", where scores differ.
         rated_twice: pairs of images that were rated twice, and those of them that one rating makes
             right and the other wrong.
     """
@@ -190,7 +190,9 @@ def cxc_metrics(
     for task, side in (("sits", scores.transpose()), ("sis", images), ("sts", captions)):
         rated = truth.rated[task]
         if side is not None:
-            correlations[task] = sampled_correlation(rated, side.pairs(rated.first, rated.second))
+            found = sampled_correlation(rated, side.pairs(rated.first, rated.second))
+            if found is not None:
+                correlations[task] = found
     return CxcMetrics(
         {name: RetrievalMetrics.of(best, ks, ties) for name, best in ranks.items()},
         correlations,
@@ -224,8 +226,12 @@ def _read_pairs(file: Path, task: _Task, rows: Mapping[str, Mapping[int, int]]) 
             f"{file}: line 1: no column {missing[0]!r}; give CxC's own file, "
             f"with the columns {', '.join(wanted)}."
         )
-    places = [header.index(name) for name in wanted]
-    parsers = [_PARSERS[name.rstrip("12")] for name in wanted]
+    sides = {name: rows[name.rstrip("12")] for name in task.columns}
+    memory: list[dict[str, float | None]] = [{} for _ in wanted]  # texts come again and again
+    columns = [
+        (name, header.index(name), _PARSERS[name.rstrip("12")], known)
+        for name, known in zip(wanted, memory, strict=True)
+    ]
     first, second, ratings = [], [], []
     for line in _lines(reader, file):
         if not line:
@@ -236,22 +242,23 @@ def _read_pairs(file: Path, task: _Task, rows: Mapping[str, Mapping[int, int]]) 
                 f"{where}: {len(line)} columns under a header of {len(header)}; "
                 "the file is damaged, get it again."
             )
-        values = []
-        for name, place, parse in zip(wanted, places, parsers, strict=True):
-            value = parse(line[place])
-            if value is None:
-                raise DataError(
-                    f"{where}, column {name!r}: {line[place]!r} is no {_MEANINGS[parse]}."
-                )
-            values.append(value)
-        pair = [
-            rows[name.rstrip("12")].get(int(value))
-            for name, value in zip(task.columns, values, strict=False)
-        ]
-        if pair[0] is not None and pair[1] is not None:
+        pair, rating = [], 0.0
+        for name, place, parse, known in columns:
+            text = line[place]
+            if text not in known:
+                value = parse(text)
+                if value is None:
+                    raise DataError(f"{where}, column {name!r}: {text!r} is no {_MEANINGS[parse]}.")
+                known[text] = value if parse is _rating else sides[name].get(int(value))
+            found = known[text]
+            if parse is _rating:
+                rating = found or 0.0
+            else:
+                pair.append(found)
+        if None not in pair:
             first.append(pair[0])
             second.append(pair[1])
-            ratings.append(values[2])
+            ratings.append(rating)
     if not ratings:
         raise DataError(
             f"{file}: rates no pair of this split's items; give the file of the split that is "

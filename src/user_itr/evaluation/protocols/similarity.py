@@ -15,8 +15,6 @@ from typing import Any
 
 import numpy as np
 
-from user_itr.errors import DataError
-
 SAMPLES = 1_000
 
 
@@ -79,7 +77,7 @@ class Correlation:
 
 def sampled_correlation(
     rated: RatedPairs, scores: np.ndarray, samples: int = SAMPLES, seed: int = 0
-) -> Correlation:
+) -> Correlation | None:
     """The mean of Spearman's correlation over draws of half the queries, one pair of each.
 
     Args:
@@ -88,24 +86,20 @@ def sampled_correlation(
         samples: draws.
         seed: the same seed gives the same figures.
 
-    Raises:
-        DataError: if there are fewer than four queries, or all ratings or scores are equal.
+    Returns:
+        None if there are fewer than four queries, or all ratings or all scores are equal.
     """
     order = np.argsort(rated.first, kind="stable")
     queries, counts = np.unique(rated.first, return_counts=True)
-    if len(queries) < 4:
-        raise DataError(
-            f"{len(queries)} queries have a rated pair; a correlation needs four or more."
-        )
     starts = np.cumsum(counts) - counts
     levels = [np.unique(one[order], return_inverse=True)[1] for one in (rated.ratings, scores)]
-    if not all(level.any() for level in levels):
-        raise DataError("all ratings or all scores are equal, so that nothing correlates.")
+    if len(queries) < 4 or not all(level.any() for level in levels):
+        return None
     random = np.random.default_rng(seed)
     half = len(queries) // 2
     found = np.empty(samples)
     for sample in range(samples):
-        chosen = random.permutation(len(queries))[:half]
+        chosen = random.choice(len(queries), half, replace=False, shuffle=False)
         pairs = starts[chosen] + (random.random(half) * counts[chosen]).astype(np.int64)
         found[sample] = _pearson(*(_mean_ranks(level[pairs]) for level in levels))
     return Correlation(
