@@ -12,7 +12,15 @@ from pathlib import Path
 
 from user_itr.data.captions import CaptionedImages
 from user_itr.data.problems import Problem
-from user_itr.data.readers import captions_file, coco, flickr8k, karpathy, scan
+from user_itr.data.readers import (
+    captions_file,
+    coco,
+    flickr8k,
+    karpathy,
+    multi30k,
+    scan,
+    webdataset,
+)
 from user_itr.errors import DataError
 
 __all__ = [
@@ -51,6 +59,8 @@ FORMATS: dict[str, Format] = {
         ("coco", coco),
         ("captions", captions_file),
         ("scan", scan),
+        ("multi30k", multi30k),
+        ("webdataset", webdataset),
     )
 }
 """The layouts by the name that `--format` takes."""
