@@ -43,4 +43,12 @@ def cross_modal_ranks_by(scores: Scores, relevances: Sequence[Relevance]) -> lis
     Raises:
         DataError: as `cross_modal_ranks`.
     """
-    return [CrossModalRanks(*both) for both in best_ranks_both(scores, relevances)]
+    distinct: list[Relevance] = []
+    which = []
+    for relevance in relevances:
+        same = [place for place, one in enumerate(distinct) if one.equals(relevance)]
+        which.append(same[0] if same else len(distinct))
+        if not same:
+            distinct.append(relevance)
+    found = [CrossModalRanks(*both) for both in best_ranks_both(scores, distinct)]
+    return [found[place] for place in which]

@@ -20,7 +20,7 @@ Embeddings: TypeAlias = "np.ndarray | torch.Tensor"
 
 _LARGEST_NORM = 2.0**50  # of a row: no score leaves the range of float32
 _NORM_ROWS = 4096  # rows whose norms are taken at once
-_PAIRS = 512  # pairs scored at once: 4 MB of float64 products at 1,024 wide
+_PAIRS = 64  # pairs scored at once: half a megabyte of float64 products at 1,024 wide
 _MANY_PAIRS = 100_000  # from here on it pays to look for equal rows
 
 
