@@ -5,89 +5,17 @@ The right values come from `plain_rsum`: every cosine alone, one sort a query.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
+from score_files import IMAGES, OWNER, PER_IMAGE, WIDTH, Bench, cosines, plain_rsum, unit, vectors
 from shell import Command
-
-IMAGES, PER_IMAGE, WIDTH = 40, 5, 32
-OWNER = np.repeat(np.arange(IMAGES), PER_IMAGE)
 
 
 @pytest.fixture
 def command(capfd: pytest.CaptureFixture[str]) -> Command:
     return Command(capfd)
-
-
-def unit(rows: np.ndarray) -> np.ndarray:
-    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
-
-
-def vectors(noise: float = 1.2) -> tuple[np.ndarray, np.ndarray, np.random.Generator]:
-    """Images and captions, not of unit length; with noise 1.2 those of case `18-evaluate.py`."""
-    random = np.random.default_rng(0)
-    images = random.normal(size=(IMAGES, WIDTH)).astype(np.float32)
-    around = noise * random.normal(size=(IMAGES * PER_IMAGE, WIDTH)).astype(np.float32)
-    return images, (images[OWNER] + around).astype(np.float32), random
-
-
-def plain_rsum(scores: np.ndarray, owner: np.ndarray) -> float:
-    """Recall at 1, 5 and 10 both ways of (images, captions), by sorting; ties count against."""
-    total = 0.0
-    for table, right in (
-        (scores, [np.flatnonzero(owner == row) for row in range(len(scores))]),
-        (scores.T, [np.array([one]) for one in owner]),
-    ):
-        ranks = []
-        for row, positives in zip(table.astype(np.float64), right, strict=True):
-            if len(positives) == 0:
-                continue
-            wrong = np.ones(len(row), bool)
-            wrong[positives] = False
-            ranks.append(1 + int((row[wrong] >= row[positives].max()).sum()))
-        total += sum(100 * np.mean(np.array(ranks) <= k) for k in (1, 5, 10))
-    return float(total)
-
-
-def cosines(images: np.ndarray, captions: np.ndarray) -> np.ndarray:
-    return unit(images.astype(np.float64)) @ unit(captions.astype(np.float64)).T
-
-
-class Bench:
-    """A folder of files, and `user-itr evaluate` of them."""
-
-    def __init__(self, command: Command, folder: Path) -> None:
-        self.command, self.folder = command, folder
-        np.save(folder / "owner.npy", OWNER)
-        self.owner: tuple[object, ...] = ("--caption-image", folder / "owner.npy")
-
-    def embeddings(self, images: np.ndarray, captions: np.ndarray) -> Path:
-        folder = self.folder / "vectors"
-        folder.mkdir(exist_ok=True)
-        np.save(folder / "images.npy", images)
-        np.save(folder / "captions.npy", captions)
-        return folder
-
-    def matrix(self, scores: np.ndarray, name: str = "s.npy") -> Path:
-        np.save(self.folder / name, scores)
-        return self.folder / name
-
-    def __call__(self, path: Path, *words: object) -> tuple[float, list[str], dict[str, Any]]:
-        """rsum, notes, and the document."""
-        out = self.folder / "out.json"
-        owner = () if "--data" in words else self.owner
-        done = self.command("evaluate", path, *owner, "--resamples", "0", "--json", out, *words)
-        assert done.code == 0, done.err
-        document = json.loads(out.read_text())
-        said = [line for line in done.err.splitlines() if line.startswith("note: ")]
-        assert len(said) == len(document["notes"])
-        return document["metrics"]["rsum"], document["notes"], document
-
-    def refused(self, path: Path, *words: object) -> str:
-        return self.command.mistake("evaluate", path, *self.owner, "--resamples", "0", *words)
 
 
 @pytest.fixture
@@ -347,58 +275,3 @@ def test_the_first_five_captions_of_each_image(bench: Bench) -> None:
     assert bench(matrix, "--captions-per-image", "5")[0] == rsum
     copies = bench.embeddings(unit(images)[owner], unit(longer))
     assert bench(copies, "--captions-per-image", "5")[0] == rsum
-
-
-@pytest.mark.parametrize(
-    ("make", "words", "sentence"),
-    [
-        ("short", (), "owner.npy: names the image of 199 captions, and"),
-        ("beyond", (), "owner.npy: row 0, 40, points outside the 40 images"),
-        ("text", (), "owner.npy: caption_image is <U1"),
-        ("swapped", (), "captions.npy 40, as if images and captions had changed places"),
-        ("alone", (), "holds images and no captions; put captions.npy beside them"),
-        (
-            "fine",
-            ("--score", "euclid"),
-            "score is 'euclid'; use one of auto, cosine, dot, distance",
-        ),
-        ("fine", ("--score", "distance"), "distances and --transposed go with matrices"),
-        ("fine", ("--transposed",), "distances and --transposed go with matrices"),
-        ("fine", ("--captions-per-image", "0"), "captions per image is 0; give 1 or more"),
-        ("fine", ("--data", "{}"), "--caption-image and --data exclude each other"),
-        ("fine", ("--table", "html"), "--table 'html': use latex or markdown"),
-        ("fine", ("--json", "{}"), "cannot be written, it is a folder"),
-        ("fine", ("--json", "{}/a", "--report", "{}/a"), "is given for --json and for --report"),
-        ("fine", ("--trec", "{}/owner.npy"), "cannot be written, it is a file; name a folder"),
-        ("fine", ("--lists", "{}/owner.npy/x/y"), "owner.npy is no folder; name another"),
-        ("fine", ("--trec", "{}/t", "--ties", "expected"), "have no order of ties to expect"),
-        ("fine", ("--image-ids", "{}/none.txt"), "none.txt: cannot be read"),
-        ("matrix", ("--score", "cosine"), "a matrix has no cosine"),
-    ],
-)
-def test_what_is_wrong_is_said_before_the_work(
-    bench: Bench,
-    monkeypatch: pytest.MonkeyPatch,
-    make: str,
-    words: tuple[str, ...],
-    sentence: str,
-) -> None:
-    images, captions, _ = vectors()
-    path = bench.embeddings(unit(images), unit(captions))
-    if make == "swapped":
-        bench.embeddings(unit(captions), unit(images))
-    if make == "alone":
-        (path / "captions.npy").unlink()
-    if make == "matrix":
-        path = bench.matrix(cosines(images, captions))
-    owners = {"short": OWNER[:-1], "beyond": 40 - OWNER, "text": OWNER.astype("U1")}
-    np.save(bench.folder / "owner.npy", owners.get(make, OWNER))
-
-    def rank(*_: object) -> None:
-        raise AssertionError("ranked")
-
-    monkeypatch.setattr("user_itr.evaluation.evaluating.cross_modal_ranks_by", rank)
-    filled = [word.replace("{}", str(bench.folder)) for word in words]
-    before = sorted(bench.folder.rglob("*"))
-    assert sentence in bench.refused(path, *filled)
-    assert sorted(bench.folder.rglob("*")) == before
