@@ -13,6 +13,11 @@ def command(capfd: pytest.CaptureFixture[str]) -> Command:
     return Command(capfd)
 
 
+@pytest.fixture
+def bench(command: Command, tmp_path: Path) -> Bench:
+    return Bench(command, tmp_path)
+
+
 @pytest.mark.parametrize(
     ("make", "words", "sentence"),
     [

@@ -4,8 +4,8 @@ Queries differ in how many of their pairs were rated, so a correlation over all 
 them unevenly. Instead, half of the queries are drawn, and one rated pair of each; Spearman's
 correlation of ratings and scores is taken, and averaged over 1,000 such draws.
 
-Source: Parekh et al., EACL 2021 (see `cxc`), section 5 on correlation; equal values share the mean
-of their ranks, as usual (Kendall and Gibbons, "Rank Correlation Methods", 1990, chapter 3).
+Source: Parekh et al., EACL 2021 (see `cxc`), on correlation; equal values share the mean of their
+ranks, as usual (Kendall and Gibbons, "Rank Correlation Methods", 1990, chapter 3).
 """
 
 from __future__ import annotations
