@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from score_files import OWNER, Bench, cosines, plain_rsum, unit, vectors

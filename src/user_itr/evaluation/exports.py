@@ -10,11 +10,11 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
-from urllib.parse import quote
 
 import numpy as np
 
@@ -92,7 +92,7 @@ def write_trec(folder: Path, lists: list[Lists], tag: str) -> None:
     Raises:
         DataError: if a file cannot be written.
     """
-    name = quote(tag, safe="") or "run"
+    name = _word(tag) or "run"
     for one in lists:
         queries, candidates = (
             [_word(key) for key in side] for side in (one.queries, one.candidates)
@@ -110,7 +110,7 @@ def write_trec(folder: Path, lists: list[Lists], tag: str) -> None:
 
 
 def _word(key: str) -> str:
-    return "".join(quote(letter) if letter.isspace() else letter for letter in key)
+    return re.sub(r"\s", "%20", key)
 
 
 def _falling(scores: np.ndarray) -> np.ndarray:

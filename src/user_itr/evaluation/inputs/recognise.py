@@ -44,6 +44,8 @@ def image_rows(values: np.ndarray, owner: np.ndarray, images: int | None, file: 
         DataError: if R is neither N nor M, or rows that should be copies of one image differ.
     """
     described = int(owner.max()) + 1 if len(owner) else 0
+    if values.ndim != 2:
+        return Shape()  # refused where it is scored
     if len(values) == images or (images is None and len(values) != len(owner)):
         return Shape()
     if len(values) == described == len(owner):

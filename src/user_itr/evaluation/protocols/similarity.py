@@ -95,12 +95,12 @@ def sampled_correlation(
     levels = [np.unique(one[order], return_inverse=True)[1] for one in (rated.ratings, scores)]
     if len(queries) < 4 or not all(level.any() for level in levels):
         return None
-    random = np.random.default_rng(seed)
+    generator = np.random.default_rng(seed)
     half = len(queries) // 2
     found = np.empty(samples)
     for sample in range(samples):
-        chosen = random.choice(len(queries), half, replace=False, shuffle=False)
-        pairs = starts[chosen] + (random.random(half) * counts[chosen]).astype(np.int64)
+        chosen = generator.choice(len(queries), half, replace=False, shuffle=False)
+        pairs = starts[chosen] + (generator.random(half) * counts[chosen]).astype(np.int64)
         found[sample] = _pearson(*(_mean_ranks(level[pairs]) for level in levels))
     return Correlation(
         100 * float(np.nanmean(found)),
