@@ -38,6 +38,8 @@ def test_five_copies_a_row_are_taken_once(bench: Bench) -> None:
     assert rsum == pytest.approx(597.0)
     assert document["metrics"]["t2i"]["candidates"] == IMAGES
     assert "rows of images are repeated, one a caption (5 an image)" in notes[0]
+    tiled = bench(bench.embeddings(np.tile(unit(images), (5, 1)), unit(captions)))
+    assert tiled[0] == pytest.approx(597.0)
     nearly = unit(images)[OWNER] + 1e-7 * random.normal(size=(200, WIDTH))  # batches of a GPU
     assert bench(bench.embeddings(nearly.astype(np.float32), unit(captions)))[0] == rsum
 

@@ -125,8 +125,11 @@ def order_note(
     }
     better = sorted(
         (name for name in rsums if rsums[name] > max(expected.bound, 2 * metrics.rsum)),
-        key=lambda name: -rsums[name],
+        key=lambda name: (-rsums[name], len(name)),
     )
+    better = [  # what is added to an order that does as well says nothing
+        name for at, name in enumerate(better) if not any(one in name for one in better[:at])
+    ]
     note = (
         f"rsum {metrics.rsum:.1f} is at chance level ({expected.rsum:.1f}), so rows are likely in "
         "another order than the items"

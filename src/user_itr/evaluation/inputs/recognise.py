@@ -122,8 +122,7 @@ def lie_of_matrix(
         down = _copies_of(matrix.T, owner)
         if across is None and down is not None:
             note = (
-                f"{file}: is square and transposed, captions x images with each image repeated, "
-                "one a caption; each image was taken once"
+                f"{file}: is square and transposed, captions x images, as the repeated images tell"
             )
             return Shape(down, True, (note,))
     if columns == captions:
@@ -145,10 +144,11 @@ def _copies_of(values: np.ndarray, owner: np.ndarray) -> np.ndarray | None:
 
 
 def _groupings(owner: np.ndarray, images: int) -> list[np.ndarray]:
-    """The image of each row, if rows are repeated as captions are, or in runs of one length."""
+    """The image of each row, if rows are repeated as captions are, in runs, or all in turn."""
     found = [owner]
     if images and len(owner) % images == 0:
         found.append(np.repeat(np.arange(images), len(owner) // images))
+        found.append(np.tile(np.arange(images), len(owner) // images))
     return found
 
 
