@@ -124,6 +124,7 @@ def _of_tensor(file: Path, name: object, tensor: Any) -> np.ndarray:
 
 def _read_parquet(path: Path) -> Arrays:
     import pyarrow as pa
+    import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
     from user_itr.bulk.collection import MANIFEST, EmbeddingCollection
@@ -145,7 +146,8 @@ def _read_parquet(path: Path) -> Arrays:
             )
         column = table[vectors].combine_chunks()
         flat = column.flatten().to_numpy(zero_copy_only=False)
-        if column.null_count or len(column) == 0 or len(flat) % len(column):
+        widths = pc.list_value_length(column).to_numpy(zero_copy_only=False)
+        if column.null_count or len(column) == 0 or (widths != widths[0]).any():
             raise DataError(f"{path}: column {vectors}: rows are missing or of several widths.")
         found = {"": np.asarray(flat).reshape(len(column), -1)}
         ids = next((one for one in _ID_COLUMNS if one in table.column_names), None)
