@@ -36,6 +36,8 @@ def bench(command: Command, tmp_path: Path) -> Bench:
         ("fine", ("--score", "distance"), "distances and --transposed go with matrices"),
         ("fine", ("--transposed",), "distances and --transposed go with matrices"),
         ("fine", ("--captions-per-image", "0"), "captions per image is 0; give 1 or more"),
+        ("fine", ("--images", "{}"), "--images and --format say how a set is read; give it with"),
+        ("fine", ("--features", "{}"), "--features goes with a checkpoint, not with files"),
         ("fine", ("--data", "{}"), "--caption-image and --data exclude each other"),
         ("fine", ("--table", "html"), "--table 'html': use latex or markdown"),
         ("fine", ("--json", "{}"), "cannot be written, it is a folder"),

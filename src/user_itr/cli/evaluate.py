@@ -113,6 +113,8 @@ def evaluate_command(
         raise ConfigError(f"--table {table!r}: use latex or markdown.")
     if caption_image is not None and data is not None:
         raise ConfigError("--caption-image and --data exclude each other; give one.")
+    if caption_image is not None and (images is not None or format != "auto"):
+        raise ConfigError("--images and --format say how a set is read; give it with --data.")
     if (image_ids is not None or caption_ids is not None) and len(models) > 1:
         raise ConfigError("--image-ids and --caption-ids go with one model; put ids beside each.")
     request = Request(
@@ -173,6 +175,10 @@ class _Loading:
 
         kinds = {path: source_kind(path) for path in self.paths}
         checkpoints = [path for path, kind in kinds.items() if kind == "checkpoint"]
+        if not checkpoints and self.features is not None:
+            raise ConfigError(
+                f"{self.paths[0]}: --features goes with a checkpoint, not with files."
+            )
         embedders, loaded = self._load_checkpoints(checkpoints)
         files = {
             path: open_score_files(path, *self.ids)
