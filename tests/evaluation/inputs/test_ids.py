@@ -17,6 +17,15 @@ from safetensors.numpy import save_file
 sys.path.append(str(Path(__file__).parents[2] / "cli"))
 from shell import Command
 
+from user_itr.bulk.collection import (
+    MANIFEST,
+    SHARDS,
+    CollectionManifest,
+    Shard,
+    hash_rows,
+    row_schema,
+)
+
 SETS = ("coco", "flickr8k")
 
 
@@ -165,23 +174,46 @@ def test_ids_in_other_words(command: Command, tmp_path: Path, way: str) -> None:
     assert document["metrics"] == in_order(command, tmp_path, made)["metrics"]
 
 
-def test_shards_of_encode(command: Command, tmp_path: Path) -> None:
-    """Images in Parquet shards by key, captions in a file."""
+@pytest.mark.parametrize("manifest", [True, False])
+def test_shards_of_encode(command: Command, tmp_path: Path, manifest: bool) -> None:
+    """Images in Parquet shards by key, as `encode --out` leaves them; captions in a file."""
     made = Set(tmp_path, "coco")
     found = made.shuffled()
     path = tmp_path / "model"
-    (path / "images" / "shards").mkdir(parents=True)
+    folder = path / "images" / (SHARDS if manifest else "")
+    folder.mkdir(parents=True)
+    shards = []
     for number, part in enumerate((slice(0, 5), slice(5, None))):
-        flat = pa.array(found["images"][part].ravel())
+        keys = found["image_ids"][part]
         columns = {
-            "key": found["image_ids"][part],
-            "embedding": pa.FixedSizeListArray.from_arrays(flat, 6),
+            "source": ["photos"] * len(keys),
+            "key": keys,
+            "caption": [None] * len(keys),
+            "hash": ["0"] * len(keys),
+            "width": [4] * len(keys),
+            "height": [4] * len(keys),
+            "embedding": pa.FixedSizeListArray.from_arrays(
+                pa.array(found["images"][part].ravel().astype(np.float32)), 6
+            ),
         }
-        pq.write_table(pa.table(columns), path / "images" / f"{number:05}.parquet")
+        table = pa.table(columns, row_schema(6, "float32"))
+        name = f"{number:05}.parquet"
+        pq.write_table(table, folder / name)
+        shards.append(Shard(name=name, rows=len(keys), sha256=hash_rows(table)))
+    if manifest:
+        content = CollectionManifest(
+            model="m", fingerprint="f", description="d", dim=6, dtype="float32", format="parquet",
+            sources=("photos",), batch_size=4, shard_rows=8, planned=2, shards=tuple(shards),
+        )  # fmt: skip
+        (path / "images" / MANIFEST).write_text(content.model_dump_json())
     np.save(path / "captions.npy", found["captions"])
     (path / "caption_ids.txt").write_text("\n".join(found["caption_ids"]))
     document = evaluated(command, tmp_path, path, "--data", made.root)
     assert document["metrics"] == in_order(command, tmp_path, made)["metrics"]
+    if manifest:
+        (folder / "00001.parquet").unlink()
+        said = command.mistake("evaluate", path, "--data", made.root)
+        assert "images: cannot be read as embeddings in Parquet" in said
 
 
 def test_without_a_set_ids_say_what_is_right(command: Command, tmp_path: Path, made: Set) -> None:
