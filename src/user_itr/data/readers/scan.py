@@ -74,10 +74,10 @@ def read(
         raise DataError(f"{root}: this layout holds features, no image files; omit --images.")
     split = match_split(root, split, splits(root))
     feature_file, caption_file = root / f"{split}_ims.npy", root / f"{split}_caps.txt"
-    lines = read_lines(caption_file, problems)
-    if not pictures and not feature_file.is_file():
-        return _without_features(root, split, lines, problems)
+    if not pictures and not feature_file.exists():
+        return _without_features(root, split, read_lines(caption_file, problems), problems)
     features = open_features(feature_file)
+    lines = read_lines(caption_file, problems)
     if not lines or len(lines) % len(features):
         raise DataError(
             f"{feature_file}: {len(features):,} rows do not fit the {len(lines):,} captions of "

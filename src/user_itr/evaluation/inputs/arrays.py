@@ -18,21 +18,23 @@ _EMBEDDING_COLUMNS = ("embedding", "embeddings", "vector")
 _ID_COLUMNS = ("id", "key", "image_id", "caption_id", "image", "filename")
 
 
-def read_arrays(file: Path) -> Arrays:
+def read_arrays(file: Path, suffix: str | None = None) -> Arrays:
     """The arrays of a file; those of .npy and .safetensors are read as they are used.
 
     Args:
         file: .npy; .npz; .safetensors; .pt or .pth with a tensor, or a dictionary of tensors;
             .parquet with a column of embeddings, or a folder of such shards, as `user-itr encode`
             writes them: "" is then the embeddings, "ids" the rows' ids.
+        suffix: of the kind of file that it is taken for; its own by default.
 
     Raises:
         DataError: if it cannot be read, or holds what is no array.
         MissingExtraError: if a .pt file is given, and torch is not installed.
     """
-    if file.is_dir() or file.suffix == ".parquet":
+    suffix = suffix or (".parquet" if file.is_dir() else file.suffix)
+    if suffix == ".parquet":
         return _read_parquet(file)
-    reader = _READERS.get(file.suffix)
+    reader = _READERS.get(suffix)
     if reader is None:
         raise DataError(f"{file}: is none of {', '.join(SUFFIXES)}; save the array as one of them.")
     try:
@@ -41,7 +43,7 @@ def read_arrays(file: Path) -> Arrays:
         raise
     except Exception as error:  # a broken header raises anything
         reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
-        kind = "a NumPy array" if file.suffix == ".npy" else f"arrays of a {file.suffix} file"
+        kind = "a NumPy array" if suffix == ".npy" else f"arrays of a {suffix} file"
         raise DataError(f"{file}: cannot be read as {kind} ({reason}).") from None
     if not found:
         raise DataError(f"{file}: holds no array; give one.")
@@ -49,12 +51,13 @@ def read_arrays(file: Path) -> Arrays:
 
 
 def open_array(file: Path) -> np.ndarray:
-    """The one array of a file; a .npy file is memory-mapped.
+    """The one array of a file; a .npy file is memory-mapped, and what has no known ending is one.
 
     Raises:
         DataError: if it cannot be read, or holds several arrays.
     """
-    found = read_arrays(file)
+    known = file.suffix in _READERS and not file.is_dir()
+    found = read_arrays(file, file.suffix if known else ".npy")
     if len(found) > 1:
         raise DataError(f"{file}: holds {', '.join(sorted(found))}; give a file with one array.")
     return next(iter(found.values()))
