@@ -7,6 +7,7 @@ TRAIN ?=
 
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+CORE := $(VENV)/.installed-core
 
 # Touching fresh memory is slow on some machines, and PyTorch asks for it at every step: a jemalloc
 # that keeps freed pages saves that time. It is used where found on Linux; JEMALLOC= turns it off.
@@ -27,7 +28,8 @@ help: ## print this list
 
 install: $(STAMP) ## make .venv with everything that the other targets need
 
-demo: $(STAMP) ## index sample photos and search them; TRAIN=1 trains and evaluates a model first
+# The demo needs what a person who searches needs; training it needs all.
+demo: $(if $(TRAIN)$(FLICKR8K),$(STAMP),$(CORE)) ## index sample photos and search them; TRAIN=1 trains and evaluates a model first
 	$(RUN) $(BIN)/user-itr demo --out demo$(if $(TRAIN), --train)$(if $(FLICKR8K), --flickr8k "$(FLICKR8K)")
 
 docs: $(STAMP) ## build the documentation's site in site/
@@ -37,16 +39,17 @@ docs: $(STAMP) ## build the documentation's site in site/
 test: $(STAMP) ## run the tests with coverage
 	$(RUN) $(BIN)/python -m pytest --cov -n 2 --dist loadfile
 
-stress: $(STAMP) ## break things for half an hour: kills, Ctrl-C, long runs (tests/stress)
-	for script in kill_training kill_features kill_index "kill_index --restless" ctrl_c \
-		determinism long_training long_index; do \
+stress: $(STAMP) ## break things for an hour: kills, Ctrl-C, long runs (tests/stress)
+	for script in kill_training kill_features kill_index "kill_index --restless" torn_index ctrl_c \
+		shuffled_index determinism long_training long_index; do \
 		set -- $$script; name=$$1; shift; echo "== $$script"; \
 		$(BIN)/python tests/stress/$$name.py "$$@" || exit 1; done
 
-lint: $(STAMP) ## check style, formatting, types, and what bandit knows of security
+lint: $(STAMP) ## check style, formatting, types, layers, and what bandit knows of security
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m ruff format --check .
 	$(BIN)/python -m mypy
+	$(BIN)/lint-imports --no-cache
 	$(BIN)/python -m bandit --quiet --configfile pyproject.toml --recursive src
 
 # The pinned packages against the public lists of known vulnerabilities, which needs the network.
@@ -66,6 +69,10 @@ ifeq ($(origin VENV),file)
 # The version in __init__.py is copied into the installed metadata.
 $(STAMP): pyproject.toml constraints.txt src/user_itr/__init__.py | $(BIN)/python
 	$(BIN)/python -m pip install -c constraints.txt -e ".[dev]"
+	@touch $@ $(CORE)
+
+$(CORE): pyproject.toml constraints.txt src/user_itr/__init__.py | $(BIN)/python
+	$(BIN)/python -m pip install -c constraints.txt -e .
 	@touch $@
 
 $(BIN)/python:
@@ -74,7 +81,7 @@ $(BIN)/python:
 		"name another with PYTHON=..." >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 else
-.PHONY: $(STAMP)
-$(STAMP):
+.PHONY: $(STAMP) $(CORE)
+$(STAMP) $(CORE):
 	@test -x $(BIN)/python || { echo "VENV=$(VENV) holds no bin/python" >&2; exit 1; }
 endif

@@ -20,12 +20,14 @@ import time
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 from lancedb.index import IvfPq
 
 from billion_plan import Plan, merged
-from user_itr.search.photos import photo_id
-from user_itr.search.table import PhotoTable
+from user_itr.search.found import photo_id
+from user_itr.search.location import location_of
+from user_itr.search.store import lance_rows
+from user_itr.search.store.base import ContentRow, FileRow, FileState
+from user_itr.search.store.lance import LanceStore
 
 BATCH = 50_000
 CENTRES = 2_000
@@ -42,28 +44,23 @@ def vectors(centres: np.ndarray, first: int, count: int) -> np.ndarray:
     return np.asarray(found / np.linalg.norm(found, axis=1, keepdims=True))
 
 
-def filled(place: Path | str, centres: np.ndarray, first: int, size: int) -> PhotoTable:
-    table = PhotoTable(place, "photos-1", centres.shape[1], create=True)
+def opened(place: Path | str, width: int, *, create: bool = False) -> LanceStore:
+    return LanceStore(location_of(place), "photos-1", "sentences-1", width, create=create)
+
+
+def filled(place: Path | str, centres: np.ndarray, first: int, size: int) -> LanceStore:
+    store = opened(place, centres.shape[1], create=True)
     for start in range(first, first + size, BATCH):
         count = min(BATCH, first + size - start)
-        names = [f"/photos/2024/05/IMG_{row:09}.jpg" for row in range(start, start + count)]
-        ids = [photo_id(name) for name in names]
-        ones = pa.array(np.arange(start, start + count))
-        table.add(
-            table.rows(
-                vectors(centres, start, count),
-                id=ids,
-                path=names,
-                size=ones,
-                mtime_ns=ones,
-                hash=[id[::-1] + photo_id(id) for id in ids],
-                taken=pa.nulls(count, pa.timestamp("s")),
-                width=pa.array(np.full(count, 4000, np.int32)),
-                height=pa.array(np.full(count, 3000, np.int32)),
-                root=pa.array(np.full(count, "/photos")),
-            )
-        )
-    return table
+        files, contents = [], {}
+        for row, vector in enumerate(vectors(centres, start, count), start=start):
+            path = f"/photos/2024/05/IMG_{row:09}.jpg"
+            id = photo_id(path)
+            hash = id[::-1] + photo_id(id)
+            files.append(FileRow(path, "/photos", FileState(row, row), hash))
+            contents[hash] = ContentRow(hash, row, None, 4000, 3000, vector)
+        store._table.add(lance_rows.rows_of(files, contents, store.schema))
+    return store
 
 
 def disk(folder: Path, part: str) -> int:
@@ -72,7 +69,7 @@ def disk(folder: Path, part: str) -> int:
 
 
 def found(
-    table: PhotoTable, query: np.ndarray, plan: Plan, exact: bool = False
+    table: LanceStore, query: np.ndarray, plan: Plan, exact: bool = False
 ) -> list[tuple[float, str]]:
     search = (
         table._table.search(query, vector_column_name="embedding")
@@ -167,10 +164,8 @@ def merge_check(
     rows = whole._table.to_arrow()
     shards = []
     for number in range(4):
-        shards.append(
-            PhotoTable(options.out / f"shard-{number}", "photos-1", options.width, create=True)
-        )
-        shards[-1].add(rows.slice(number * size // 4, size // 4))
+        shards.append(opened(options.out / f"shard-{number}", options.width, create=True))
+        shards[-1]._table.add(rows.slice(number * size // 4, size // 4))
     same = sum(
         [id for _, id in merged([found(one, query, base, exact=True) for one in shards], K)]
         == [id for _, id in found(whole, query, base, exact=True)]

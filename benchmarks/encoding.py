@@ -1,12 +1,12 @@
 """Time encoding against plain eager PyTorch float32, turn by turn, and how well they agree.
 
-    python benchmarks/encoding.py ~/Pictures                # or no folder: photos of scikit-image
+    python benchmarks/encoding.py ~/Pictures                # or no folder: the demo's photos
     python benchmarks/encoding.py ~/Pictures --parts network,photos,text --rounds 3
 
 The plain side is what a script of the field does: each network as its package gives it (contiguous
 NCHW, BatchNorm and padding apart), Pillow decoding each photo in full in the same thread, batches
-of 32. Ours is `user_itr.load()`: ONNX Runtime where the extra `fast` is installed, `torch` with
-`--runtime torch`. Both end in the same head of the shipped model, in PyTorch float32.
+of 32. Ours is `user_itr.load()`, by ONNX Runtime or with `--runtime torch` by PyTorch. Both end in
+the same head of the shipped model, in float32.
 """
 
 from __future__ import annotations
@@ -206,10 +206,9 @@ def main() -> None:
     options = parser.parse_args()
     parts = options.parts.split(",")
     ours = load(device="cpu", runtime=options.runtime)
-    plain = Plain(ours)
+    plain = Plain(load(runtime="torch", device="cpu"))
     print(
-        f"torch {torch.__version__}, {torch.get_num_threads()} threads; ours by "
-        f"{ours.backbone.runtime}"
+        f"torch {torch.__version__}, {torch.get_num_threads()} threads; runtime {options.runtime}"
     )
     with tempfile.TemporaryDirectory() as made:
         if options.photos is None:

@@ -7,32 +7,34 @@ needs `pip install 'user-itr[benchmarks]'`. `search_vectors.py` says what vector
 What was built stays in --cache, so a run can be cut and taken up. Others are tuned on queries
 of their own: each takes the smallest effort (ef) that finds 95 % of the true ten nearest. Ours is
 as installed: `ImageIndex.search`, from a query vector to ten `Hit`s, with all that entails;
-"graph alone" is its engine without table and photos, tuned like the others, giving row numbers as
-they do. All answer the same queries, one at a time, by turns in rounds.
+"graph alone" is its engine without database and photos, tuned like the others, giving row numbers
+as they do. "Within a year, a folder" and "within a decade" are searches with filters, by turns of
+years and folders, that meet some hundredths and a tenth of the photos. All answer the same queries,
+one at a time, by turns in rounds.
 """
 
 from __future__ import annotations
 
 import argparse
-import subprocess
-import sys
+import itertools
 import time
 from collections.abc import Callable
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
 from search_engines import ENGINES, Built, Engine
 from search_vectors import WIDTH, Source
+from user_itr.search.filters import Filters
 from user_itr.search.found import Hit
 from user_itr.search.index import ImageIndex
 from user_itr.search.manifest import Manifest
 from user_itr.search.neighbours import scan
-from user_itr.search.neighbours.snapshot import Snapshot, open_snapshot
+from user_itr.search.neighbours.snapshot import Snapshot
 from user_itr.search.neighbours.view import SCORED
-from user_itr.search.photos import photo_id
+from user_itr.search.store.base import ContentRow, FileRow, FileState
 
 K = 10
 RECALL = 0.95
@@ -44,30 +46,51 @@ ROUND_SECONDS = 5.0
 READ_ROWS = 1_000_000
 """Rows that are read to time the memory."""
 
-LANCE = "LanceDB's scan"
+YEARS = 100
+FOLDERS = 10
+"""What made photos are spread over."""
 
 Search = Callable[[np.ndarray], Any]
 """From a query to row numbers, or to `Hit`s."""
 
 
+def path_of(row: int) -> str:
+    return f"/p/{row % FOLDERS}/{row}.jpg"
+
+
 def index_of(vectors: np.ndarray, folder: Path) -> tuple[ImageIndex, Built | None]:
-    """An index of made photos; `/p/12.jpg` is row 12."""
+    """An index of made photos, each row one, over `FOLDERS` folders and `YEARS` years."""
     manifest = Manifest("0" * 64, "made vectors", WIDTH, "none")
     index = ImageIndex(folder, manifest, create=True)
-    table = index._table
-    for start in range(len(table), len(vectors), STEP):
-        part = np.array(vectors[start : start + STEP])
-        names = [f"/p/{row}.jpg" for row in range(start, start + len(part))]
-        ids, ones = [photo_id(name) for name in names], [1] * len(part)
-        taken = pa.nulls(len(part), pa.timestamp("s"))
-        columns = {"size": ones, "mtime_ns": ones, "width": ones, "height": ones, "taken": taken}
-        roots = ["/p"] * len(part)
-        table.add(table.rows(part, id=ids, path=names, hash=ids, root=roots, **columns))
-    if open_snapshot(table.neighbours.folder, WIDTH) is None:
+    store = index._store
+    days = 365 * YEARS // 2
+    for start in range(len(store), len(vectors), STEP):
+        files, contents = [], []
+        for row in range(start, min(start + STEP, len(vectors))):
+            taken = datetime(1970, 1, 1) + timedelta(days=row * 7919 % (2 * days) - days)
+            digest = f"{row:032x}"
+            files.append(FileRow(path_of(row), "/p", FileState(1, 1), digest))
+            contents.append(ContentRow(digest, 1, taken, 1, 1, np.array(vectors[row])))
+        store.write(files, contents)
+    if store.neighbours.view() is None:
         clock, cores = time.perf_counter(), time.process_time()
-        table.compact()
+        store.finish()
         Built.since(clock, cores).keep(folder)
     return index, Built.kept(folder)
+
+
+def filtered(index: ImageIndex, years: int, with_folder: bool) -> Search:
+    """A search within so many years, and in one folder of ten, others from query to query."""
+    turns = itertools.count()
+
+    def search(query: np.ndarray) -> list[Hit]:
+        turn = next(turns)
+        first = 1925 + turn % 60
+        folder = Path(f"/p/{turn % FOLDERS}") if with_folder else None
+        limits = Filters(date(first, 1, 1), date(first + years - 1, 12, 31), folder)
+        return index.search(query, K, filters=limits)
+
+    return search
 
 
 def truth(vectors: np.ndarray, queries: np.ndarray, file: Path) -> np.ndarray:
@@ -121,38 +144,6 @@ def alone(snapshot: Snapshot, effort: int) -> Search:
     return search
 
 
-COLD = """
-import sys, time
-from pathlib import Path
-import numpy as np
-from user_itr.search.index import ImageIndex
-from user_itr.search.manifest import Manifest
-query = np.load(sys.argv[2])
-start = time.perf_counter()
-index = ImageIndex(Path(sys.argv[1]), Manifest("0" * 64, "", len(query), "none"), create=False)
-if sys.argv[3] == "ours":
-    index.search(query)
-else:
-    index._table._by_lance(query, 10, None, True)
-print(time.perf_counter() - start)
-"""
-"""A process that opens an index and answers one query; what it loads for that counts."""
-
-
-def cold(folder: Path, query: np.ndarray, rounds: int) -> None:
-    """Time the first answer of a fresh process, ours and LanceDB's scan by turns."""
-    np.save(folder / "query.npy", query)
-    times: dict[str, list[float]] = {"ours": [], LANCE: []}
-    for _ in range(rounds):
-        for name, each in times.items():
-            command = [sys.executable, "-c", COLD, folder, folder / "query.npy", name]
-            done = subprocess.run(command, check=True, capture_output=True, text=True)
-            each.append(1e3 * float(done.stdout))
-    for name, each in times.items():
-        typical, best = np.median(each), min(each)
-        print(f"first answer of a process: {name} {typical:.0f} ms, best {best:.0f} ms")
-
-
 def memory_mb() -> tuple[float, float]:
     """Resident memory of this process: its own, and pages of files (Linux)."""
     status = Path("/proc/self/status").read_text()
@@ -190,6 +181,7 @@ class Bench:
         self.vectors = source.made(size, options.cache)
         self.folder = options.cache / f"index-{size}"
         self.searches: dict[str, tuple[str, Search]] = {}
+        self.limited: dict[str, Search] = {}
         self.peers: list[str] = []
         dice = np.random.default_rng(1)
         picked = source.queries[dice.permutation(len(source.queries))]
@@ -212,21 +204,21 @@ class Bench:
     def add_ours(self) -> None:
         own, files = memory_mb()
         index, built = index_of(self.vectors, self.folder)
-        snapshot = open_snapshot(index._table.neighbours.folder, WIDTH)
-        assert snapshot is not None
-
+        view = index._store.neighbours.view()
+        assert view is not None
+        snapshot = view.snapshot
         if snapshot.graph is not None:
             effort = str(snapshot.graph.effort)
             self.searches["ours"] = effort, lambda query: index.search(query, K)
             best, search = tuned(lambda effort: alone(snapshot, effort), *self.tuning)
             self.searches["ours, graph alone"] = str(best), search
-        table = index._table
         if not self.options.no_scans:
             self.searches["ours, exact"] = "", lambda query: index.search(query, K, exact=True)
-            self.searches[LANCE] = "", lambda query: table._by_lance(query, K, None, True)
+        self.limited["within a year, a folder"] = filtered(index, 1, True)
+        self.limited["within a decade"] = filtered(index, 10, False)
         for query in self.tuning[0]:
             index.search(query, K)
-        self.report("ours", built, own, files, disk_mb(index._table.neighbours.folder))
+        self.report("ours", built, own, files, disk_mb(self.folder))
         print(
             f"  of which the graph: {disk_mb(snapshot.folder / 'graph.usearch'):,.0f} MB"
             if snapshot.graph is not None
@@ -256,12 +248,11 @@ class Bench:
         )
 
     def run(self) -> None:
-        if LANCE in self.searches:
-            cold(self.folder, self.measured[0][0], self.options.rounds)
         clock = time.process_time if self.options.processor_time else time.perf_counter
-        times: dict[str, list[list[float]]] = {name: [] for name in self.searches}
+        everything = {name: search for name, (_, search) in self.searches.items()} | self.limited
+        times: dict[str, list[list[float]]] = {name: [] for name in everything}
         for _ in range(self.options.rounds):
-            for name, (_, search) in self.searches.items():
+            for name, search in everything.items():
                 turn, started = [], time.perf_counter()
                 for query in self.measured[0]:
                     start = clock()
@@ -286,7 +277,11 @@ class Bench:
                 f"{name:22} {effort:>5} {found:9.3f} {best:9.3f} {p50:9.3f} {p99:9.3f} {ratio}",
                 flush=True,
             )
-        if LANCE in self.searches:
+        for name in self.limited:
+            best = min(float(np.median(turn)) for turn in times[name])
+            p50, p99 = np.percentile(np.concatenate(times[name]), [50, 99])
+            print(f"{name:22} {'':>15} {best:9.3f} {p50:9.3f} {p99:9.3f}")
+        if not self.options.no_scans:
             read, rate = self.vectors.nbytes, read_gb_s(self.vectors[:READ_ROWS])
             print(
                 f"an exact scan reads {read / 1e6:,.1f} MB; one core reads so much "

@@ -22,9 +22,11 @@ from pathlib import Path
 import numpy as np
 from lancedb.index import IvfPq
 
-from billion import filled, found, vectors
+from billion import filled, found, opened, vectors
 from billion_plan import Plan
-from user_itr.search.table import PhotoTable, write_lock
+from user_itr.search.store.base import ContentRow, FileRow, FileState
+from user_itr.search.store.lance import LanceStore
+from user_itr.search.table import write_lock
 
 PLACE = "s3://bench/index"
 
@@ -91,10 +93,10 @@ def measure(options: argparse.Namespace, log: Path) -> None:
     )
     writer._table.create_index("embedding", config=config)
     requests = Requests(log)
-    readers: list[PhotoTable] = []
+    readers: list[LanceStore] = []
     requests.of(
         "open",
-        lambda: readers.append(PhotoTable(PLACE, "photos-1", options.width, create=False)),
+        lambda: readers.append(opened(PLACE, options.width)),
     )
     table = readers[0]
     requests.of("first query, IVF-PQ", lambda: found(table, queries[0], plan))
@@ -105,22 +107,13 @@ def measure(options: argparse.Namespace, log: Path) -> None:
 
     def commit() -> None:
         with write_lock(PLACE):
-            more = table.columns("id").num_rows
-            names = [f"/more/{row}" for row in range(512)]
-            writer.upsert(
-                writer.rows(
-                    vectors(centres, more, 512),
-                    id=[f"{row:016x}" for row in range(512)],
-                    path=names,
-                    size=[1] * 512,
-                    mtime_ns=[1] * 512,
-                    hash=names,
-                    taken=[None] * 512,
-                    width=[1] * 512,
-                    height=[1] * 512,
-                    root=names,
-                )
-            )
+            more = len(table)
+            files, contents = [], []
+            for row, vector in enumerate(vectors(centres, more, 512)):
+                hash = f"{row:032x}"
+                files.append(FileRow(f"/more/{row}", "/more", FileState(1, 1), hash))
+                contents.append(ContentRow(hash, 1, None, 1, 1, vector))
+            writer.write(files, contents)
 
     requests.of("commit of 512 rows, with the lock", commit)
     requests.of("the first query after it", lambda: (len(table), found(table, queries[5], plan)))

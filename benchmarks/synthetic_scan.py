@@ -79,7 +79,7 @@ def write_bert_base(folder: Path, layers: int = 12, seed: int = 0) -> Path:
     import torch
     from transformers import AutoTokenizer, BertConfig, BertModel
 
-    from user_itr.model.token_encoders import MINILM, pretrained_path, quiet_transformers
+    from user_itr.model.pretrained_text import MINILM, pretrained_path, quiet_transformers
 
     quiet_transformers()
     AutoTokenizer.from_pretrained(pretrained_path(MINILM)).save_pretrained(folder)

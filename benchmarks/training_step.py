@@ -36,7 +36,7 @@ from step_limits import print_limits
 from user_itr.config.loading import load_settings
 from user_itr.config.settings import Settings
 from user_itr.evaluation.metrics import CrossModalMetrics
-from user_itr.model.token_encoders import pretrained_path
+from user_itr.model.pretrained_text import pretrained_path
 from user_itr.training.interruption import Interrupted
 from user_itr.training.preparation import Preparation, prepare
 from user_itr.training.run_folder import RunFolder

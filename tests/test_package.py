@@ -11,16 +11,22 @@ import sysconfig
 from pathlib import Path
 
 import pytest
+import typer.main
 import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 import user_itr
+import user_itr.cli
+from user_itr.cli.commands import COMMANDS
 
 ROOT = Path(__file__).parents[1]
 COMMAND = Path(sysconfig.get_path("scripts"), "user-itr")
 HEAVY = {
     "torch",
+    "numpy",
+    "onnxruntime",
+    "tokenizers",
     "lancedb",
     "pyarrow",
     "transformers",
@@ -56,6 +62,25 @@ def test_command_answers_without_heavy_imports(arguments, printed):
     imported = set(re.findall(r"\| +([\w.]+)$", done.stderr, flags=re.MULTILINE))
     assert "user_itr.cli" in imported
     assert imported & HEAVY == set()
+    commands = {name for name in imported if name.startswith("user_itr.cli.")}
+    assert commands <= {"user_itr.cli.commands", "user_itr.cli.printing"}
+
+
+def test_every_command_has_a_line_of_help_that_fits():
+    group = typer.main.get_command(user_itr.cli.app)
+    done = subprocess.run(
+        [COMMAND, "--help"],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "COLUMNS": "80"},
+    )
+    modules = {path.stem for path in Path(user_itr.cli.__file__).parent.glob("*.py")}
+    assert {entry.module for entry in COMMANDS.values()} <= modules
+    for name, entry in COMMANDS.items():
+        assert group.get_command(None, name).name == name
+        assert f"  {name}" in done.stdout
+        assert f" {entry.help}\n" in done.stdout
 
 
 def test_help_answers_in_under_half_a_second_of_processor_time():
@@ -71,7 +96,7 @@ def test_help_answers_in_under_half_a_second_of_processor_time():
 def test_import_of_the_package_is_light():
     code = "import sys, user_itr, user_itr.errors; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert set(done.stdout.split()) & (HEAVY | {"numpy", "typer"}) == set()
+    assert set(done.stdout.split()) & (HEAVY | {"typer"}) == set()
 
 
 def test_constraints_pin_every_direct_dependency():
@@ -99,7 +124,7 @@ def test_constraints_pin_every_direct_dependency():
         assert one.specifier.contains(pins[canonicalize_name(one.name)]), str(one)
 
 
-EXTRAS = ("", "demo", "dev", "eccv", "lite2", "plots")
+EXTRAS = ("", "app", "bulk", "demo", "dev", "eccv", "plots", "s3", "train")
 
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
@@ -126,24 +151,34 @@ def test_make_installs_when_its_inputs_change(tmp_path):
             text=True,
             check=True,
         )
-        steps = {"venv": "-m venv .venv", "install": 'install -c constraints.txt -e ".[dev]"'}
+        steps = {
+            "venv": "-m venv .venv",
+            "install": 'install -c constraints.txt -e ".[dev]"',
+            "core": "install -c constraints.txt -e .\n",
+        }
         return [name for name, text in steps.items() if text in done.stdout], done.stdout
 
     steps, output = plan("test")
     assert steps == ["venv", "install"]
     assert output.rstrip().endswith(".venv/bin/python -m pytest --cov -n 2 --dist loadfile")
+    assert plan("demo")[0] == ["venv", "core"]
+    assert plan("demo", "TRAIN=1")[0] == ["venv", "install"]
     python, stamp = tmp_path / ".venv/bin/python", tmp_path / ".venv/.installed"
+    core = tmp_path / ".venv/.installed-core"
     python.parent.mkdir(parents=True)
     python.touch()
     assert plan("test")[0] == ["install"]  # an installation that was interrupted
     stamp.touch()
+    core.touch()
     assert plan("lint")[0] == []
     for changed in ("pyproject.toml", "constraints.txt"):
         os.utime(stamp, (2000, 2000))
+        os.utime(core, (2000, 2000))
         os.utime(tmp_path / changed, (3000, 3000))
-        assert plan("demo")[0] == ["install"]
+        assert plan("test")[0] == ["install"]
+        assert plan("demo")[0] == ["core"]
         os.utime(tmp_path / changed, (1000, 1000))
-        assert plan("demo")[0] == []
+        assert plan("test")[0] == plan("demo")[0] == []
     steps, output = plan("demo", "VENV=/elsewhere", "FLICKR8K=/photos of dogs")
     assert steps == []
     assert '/elsewhere/bin/user-itr demo --out demo --flickr8k "/photos of dogs"' in output

@@ -22,6 +22,10 @@ class DataError(UserItrError):
     """A captioned data set or an image cannot be read as it stands."""
 
 
+class UnreadableError(DataError):
+    """A file is there, or was, and its bytes cannot be read: nothing is known of what it holds."""
+
+
 class FeatureError(UserItrError):
     """A feature store is missing, incomplete, or made by other settings than those asked for."""
 
@@ -32,6 +36,10 @@ class CheckpointError(UserItrError):
 
 class IndexStoreError(UserItrError):
     """A search index cannot be opened or was made by another model."""
+
+
+class IndexBusyError(IndexStoreError):
+    """Another process is writing to the search index; it can be tried again later."""
 
 
 class CollectionError(UserItrError):

@@ -64,7 +64,7 @@ def test_markdown_can_be_pasted(tmp_path: Path) -> None:
     base, new, odd = summarise(GRID, RESULTS)
     assert text.startswith("What helps.\n\n| ")
     rows = [line for line in text.splitlines() if line.startswith("| ")]
-    assert {line.replace("\\|", "").count("|") for line in rows} == {12}
+    assert {line.replace("\\|", "").count("|") for line in rows} == {13}
     assert f"| Base \\| line | 2 | {base.mean['i2t R@1']:.1f} ± " in text
     assert "| reference |  |" in text
     assert new.difference is not None

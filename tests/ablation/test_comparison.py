@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from measured import GRID, RESULTS, measured
 
-from user_itr.ablation.comparison import summarise
+from user_itr.ablation.comparison import student_interval, summarise
 from user_itr.ablation.measurement import METRICS
+from user_itr.ablation.runner import Result
 from user_itr.evaluation.bootstrap import paired_bootstrap
 
 
@@ -33,6 +34,36 @@ def test_mean_and_deviation_over_seeds_and_the_test_over_shared_ones() -> None:
     rsum = new.difference["rsum"]
     assert rsum.value == pytest.approx(new.mean["rsum"] - first["rsum"])
     assert 0 < rsum.low < rsum.value < rsum.high
+
+
+@pytest.mark.parametrize(
+    ("values", "half"),
+    [
+        ([1.0, 3.0], 12.7062 * 2**0.5 / 2**0.5),
+        ([0.0, 2.0, 4.0, 6.0, 8.0], 2.7764 * 10**0.5 / 5**0.5),
+        ([0.0, 1.0] * 61, 1.9799 * (122 / 4 / 121) ** 0.5 / 122**0.5),
+    ],
+)
+def test_student_interval(values: list[float], half: float) -> None:
+    low, high = student_interval(values)
+    mean = sum(values) / len(values)
+    assert (low, high) == pytest.approx((mean - half, mean + half), rel=1e-4)
+
+
+def test_the_interval_over_seeds_is_of_paired_differences() -> None:
+    both = [
+        Result(row, seed, measured(seed, noise), "")
+        for row, noise in (("base", 8), ("new", 3))
+        for seed in (0, 1)
+    ]
+    base, new = summarise(GRID, both)
+    assert base.over_seeds is None
+    assert new.over_seeds is not None
+    gains = [
+        measured(seed, 3).figures["rsum"] - measured(seed, 8).figures["rsum"] for seed in (0, 1)
+    ]
+    assert new.over_seeds["rsum"] == pytest.approx(student_interval(gains))
+    assert summarise(GRID, RESULTS)[1].over_seeds is None  # one seed in common
 
 
 def test_without_the_reference_nothing_is_tested() -> None:

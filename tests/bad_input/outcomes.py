@@ -105,12 +105,17 @@ def refused(kind: type[UserItrError], says: str, call: Callable[[], object]) -> 
 
 
 def snapshot(folder: Path) -> dict[str, object]:
-    """Everything below a folder: contents of files, targets of links, kinds of all else."""
+    """Everything below a folder: contents of files, targets of links, kinds of all else.
+
+    SQLite's shared memory and an empty log are left out: who reads makes them.
+    """
     found: dict[str, object] = {}
     for parent, folders, files in os.walk(folder):
         for name in [*folders, *files]:
             path = Path(parent, name)
             status = path.lstat()
+            if name.endswith(".db-shm") or (name.endswith(".db-wal") and not status.st_size):
+                continue
             if stat.S_ISLNK(status.st_mode):
                 found[str(path)] = path.readlink()
             elif stat.S_ISREG(status.st_mode):

@@ -19,8 +19,8 @@ sys.path.append(str(Path(__file__).parents[1] / "search"))
 from colour_encoder import PALETTE, ColourEncoder, paint
 from starlette.testclient import TestClient
 
+from user_itr.search.found import photo_id
 from user_itr.search.index import ImageIndex
-from user_itr.search.photos import photo_id
 from user_itr.server.app import create_app
 from user_itr.server.limits import Limits
 
@@ -159,7 +159,7 @@ CALLS = [
     upload("text", b"<script>alert(1)</script>", 422, "is no picture", file="<script>.html"),
     upload("a drawing", b"<svg xmlns='http://www.w3.org/2000/svg'/>", 422, "is no picture"),
     upload("PostScript", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 6\n", 422, "is no picture"),
-    upload("30,000 x 30,000", png_header(30_000, 30_000), 422, "which is the limit"),
+    upload("30,000 x 30,000", png_header(30_000, 30_000), 422, "is over the limit"),
     upload("above our own limit", png_header(1_001, 1_000), 422, "is over the limit of 1,000,000"),
     upload("cut short", png((64, 64))[:60], 422, "the uploaded picture"),
     upload("too large", bytes(300_001), 413, "over the limit of 0.3 MB"),

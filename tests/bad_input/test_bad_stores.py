@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import shutil
+import sqlite3
 import sys
 import zipfile
 from collections.abc import Callable
@@ -120,34 +121,59 @@ def written(content: bytes | str) -> Spoil:
     return lambda index: put(index, "index.json", content)
 
 
-def no_table(index: Path) -> None:
-    shutil.rmtree(index / "photos-1.lance")
+def no_file(index: Path) -> None:
+    (index / "photos.db").unlink()
 
 
-def empty_folder_as_table(index: Path) -> None:
-    no_table(index)
-    (index / "photos-1.lance").mkdir()
+def no_log_and(spoil: Spoil) -> Spoil:
+    """Spoil the SQLite file, with no log beside it that has another content."""
+
+    def both(index: Path) -> None:
+        for ending in ("-wal", "-shm"):
+            (index / f"photos.db{ending}").unlink(missing_ok=True)
+        spoil(index)
+
+    return both
 
 
-def zeroed(part: str) -> Spoil:
-    """Overwrite every file of a part of the table with zeros."""
+def as_file(content: bytes) -> Spoil:
+    return no_log_and(lambda index: (index / "photos.db").write_bytes(content))
+
+
+def zeroed(start: int, end: int | None) -> Spoil:
+    """Overwrite a part of the SQLite file with zeros."""
 
     def spoil(index: Path) -> None:
-        files = [path for path in (index / "photos-1.lance" / part).rglob("*") if path.is_file()]
-        assert files
-        for path in files:
-            path.write_bytes(bytes(path.stat().st_size))
+        whole = (index / "photos.db").read_bytes()
+        part = bytes(len(whole[start:end]))
+        (index / "photos.db").write_bytes(whole[:start] + part + whole[start + len(part) :])
+
+    return no_log_and(spoil)
+
+
+def cut(index: Path) -> None:
+    whole = (index / "photos.db").read_bytes()
+    (index / "photos.db").write_bytes(whole[: len(whole) // 2])
+
+
+def sql(*statements: str) -> Spoil:
+    def spoil(index: Path) -> None:
+        connection = sqlite3.connect(index / "photos.db", isolation_level=None)
+        for statement in statements:
+            connection.execute(statement)
+        connection.close()
 
     return spoil
 
 
-def cut(part: str) -> Spoil:
-    def spoil(index: Path) -> None:
-        for path in (index / "photos-1.lance" / part).rglob("*"):
-            if path.is_file():
-                path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+def other_program(index: Path) -> None:
+    (index / "photos.db").unlink()
+    sql("CREATE TABLE photos (id)")(index)
 
-    return spoil
+
+def folder_as_file(index: Path) -> None:
+    (index / "photos.db").unlink()
+    (index / "photos.db").mkdir()
 
 
 def file_as_index(index: Path) -> None:
@@ -179,25 +205,66 @@ INDEXES: list[tuple[str, Spoil, str]] = [
     ("a model that is gone", manifest(model="/no/such/model"), "is not there any more"),
     ("a model that never shipped", manifest(model="shipped:../../x"), "no such model ships"),
     ("another model", manifest(fingerprint="0" * 64), "made by model 000000000000"),
-    ("no table", no_table, "the index cannot be opened"),
-    ("an empty folder as table", empty_folder_as_table, "the index cannot be opened"),
-    ("versions of zeros", zeroed("_versions"), "the index cannot be"),
+    ("no file", no_file, "the index cannot be opened"),
+    ("an empty file", as_file(b""), "another program made this file"),
+    ("text", as_file(b"a dog\n" * 9_000), "file is not a database"),
+    ("zeros", zeroed(0, None), "the index cannot be opened"),
+    ("pages of zeros", zeroed(16_384, None), "the index cannot be"),
+    ("a file cut short", no_log_and(cut), "the index cannot be"),
+    ("a folder", no_log_and(folder_as_file), "the index cannot be opened"),
+    ("a file of another program", no_log_and(other_program), "another program made this file"),
+    ("a file of the future", sql("PRAGMA user_version = 9"), "upgrade user-itr"),
 ]
 
 
-@pytest.mark.parametrize("spoil", [zeroed, cut])
-def test_damaged_rows(sound_index: Path, tmp_path: Path, spoil: Callable[[str], Spoil]) -> None:
+def test_photos_are_read_from_derived_files_and_the_file_alike(
+    sound_index: Path, tmp_path: Path
+) -> None:
     shutil.copytree(sound_index, tmp_path / "index")
     encoder = ColourEncoder()
 
-    def find() -> object:
-        return search_text(ImageIndex.open(tmp_path / "index"), encoder, "red")
+    def find() -> list[str]:
+        return [hit.id for hit in search_text(ImageIndex.open(tmp_path / "index"), encoder, "red")]
 
-    sound = [hit.id for hit in find()]
-    spoil("data")(tmp_path / "index")
-    assert [hit.id for hit in find()] == sound  # files derived from the table have it all
+    sound = find()
+    assert len(sound) == len(PALETTE)
     shutil.rmtree(tmp_path / "index" / "photos-1.neighbours")
+    assert find() == sound
+    (tmp_path / "index" / "photos.db-wal").write_bytes(b"x" * 40_000)
+    assert find() == sound, "a log that SQLite did not write is no log"
+    zeroed(16_384, None)(tmp_path / "index")
     refused(IndexStoreError, "the index cannot be", find)
+
+
+@pytest.mark.parametrize(
+    ("statement", "says"),
+    [
+        ("DROP TABLE files_1", "the index cannot be read (no such table: files_1)"),
+        ("DROP TABLE counters", "the index cannot be"),
+        ("DELETE FROM counters", "holds no generation 1"),
+        ("UPDATE embeddings_1 SET vector = x'0000'", "the index cannot be read"),
+        ("UPDATE embeddings_1 SET vector = x'00'", "the index cannot be read"),
+        ("UPDATE counters SET derived = '../../x'", ""),
+        ("UPDATE counters SET embeddings = 99", ""),
+    ],
+)
+def test_rows_that_user_itr_did_not_write(
+    sound_index: Path, tmp_path: Path, statement: str, says: str
+) -> None:
+    shutil.copytree(sound_index, tmp_path / "index")
+    encoder = ColourEncoder()
+
+    def find() -> list[str]:
+        index = ImageIndex.open(tmp_path / "index")
+        return [str(hit.path) for hit in search_text(index, encoder, "red", k=8)]
+
+    sound = find()
+    shutil.rmtree(tmp_path / "index" / "photos-1.neighbours")
+    sql(statement)(tmp_path / "index")
+    if says:
+        refused(IndexStoreError, says, find)
+    else:
+        assert find() == sound
 
 
 @pytest.mark.parametrize("damage", [b"", b"[" * 9_000, b'{"format_version": 1}', b"\0" * 300])

@@ -3,6 +3,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -185,6 +186,47 @@ def test_images_of_another_backbone_are_refused(command: Command, tmp_path: Path
 def test_mistakes(command: Command, checkpoint: Path, words: list[str], sentence: str) -> None:
     filled = [w.format(model=checkpoint, data=checkpoint.parent / "things") for w in words]
     assert sentence in command.mistake("evaluate", *filled)
+
+
+def test_scans_folder_is_scored_by_cxc_with_the_ids_of_a_karpathy_json(
+    command: Command, checkpoint: Path, tmp_path: Path
+) -> None:
+    data = tmp_path / "coco_precomp"
+    shutil.copytree(checkpoint.parent / "things", data)
+    for kind in ("ims.npy", "caps.txt"):
+        (data / f"test_{kind}").rename(data / f"testall_{kind}")
+    lines = (data / "testall_caps.txt").read_text().splitlines()
+    images = [
+        {
+            "filename": f"{image}.jpg",
+            "split": "test",
+            "cocoid": 500 - image,
+            "sentences": [
+                {"raw": lines[row].capitalize() + ".", "sentid": 9000 - row}
+                for row in range(image * CAPTIONS, (image + 1) * CAPTIONS)
+            ],
+        }
+        for image in range(len(lines) // CAPTIONS)
+    ]
+    ids = tmp_path / "dataset_coco.json"
+    ids.write_text(json.dumps({"dataset": "coco", "images": images}))
+    rows = {
+        "sits": [
+            "caption,image",
+            *(f"x:sentid:{9000 - 3 * n},x_{500 - n:012}.jpg" for n in (0, 1)),
+        ],
+        "sis": ["image1,image2", "x_000000000500.jpg,x_000000000499.jpg"],
+        "sts": ["caption1,caption2", "x:sentid:9000,x:sentid:8997"],
+    }
+    for task, (header, *pairs) in rows.items():
+        text = [f"{header},agg_score,sampling_method", *(f"{pair},5.0,method" for pair in pairs)]
+        (tmp_path / f"{task}_test.csv").write_text("\n".join(text) + "\n")
+    words = ("evaluate", checkpoint, "--data", data, "--split", "testall", "--cxc", tmp_path)
+    assert "add --ids dataset_coco.json" in command.mistake(*words)
+    result = tmp_path / "result.json"
+    done = command(*words, "--ids", ids, "--json", result)
+    assert done.code == 0, done.err
+    assert json.loads(result.read_text())["protocols"]["cxc"]["i2i"]["queries"] == 2
 
 
 def embeddings(checkpoint: Path) -> tuple[np.ndarray, np.ndarray]:

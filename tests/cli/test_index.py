@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import sys
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -50,6 +53,11 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def summary(output: str) -> dict[str, list[str]]:
     """First word of each line of the summary -> the others."""
     return {line.split()[0]: line.split()[1:] for line in output.splitlines() if line.strip()}
+
+
+def told(result: Result) -> list[str]:
+    """What stands on standard error beside the bars."""
+    return [line for line in result.stderr.splitlines() if not line.startswith("encoding ")]
 
 
 def test_the_default_index_and_a_second_run(workplace: Path) -> None:
@@ -169,7 +177,105 @@ def test_several_folders_at_once(workplace: Path) -> None:
     again = summary(run("index", "more", "photos", "--index", "here").stdout)
     assert (again["moved"], again["removed"], again["encoded/s"]) == (
         ["1", "0"],
-        ["0", "1"],
+        ["0", "0"],
         ["0.0", "0.0"],
     )
     assert "nowhere: no such folder" in mistake("index", "photos", "nowhere", "--index", "here")
+
+
+def test_what_is_left_out_is_told(workplace: Path) -> None:
+    paint(workplace / "photos" / ".thumbnails" / "t.png", "red", (3, 4))
+    paint(workplace / "photos" / "$RECYCLE.BIN" / "S-1" / "x.png", "red", (4, 3))
+    paint(workplace / "photos" / "private" / "y.png", "red", (5, 3))
+    for name in ("film.mp4", "film2.mp4", "g.jxl"):
+        (workplace / "photos" / name).touch()
+    result = run("index", "photos", "--model", "model", "--exclude", "private")
+    assert result.exit_code == 0, result.output
+    lines = [line for line in result.stdout.splitlines() if line.startswith("passed over: ")]
+    assert lines == [
+        "passed over: bins 1, thumbnail caches 1 (--include-hidden takes them in)",
+        "passed over: excluded by a pattern 1",
+        "passed over: .jxl 1 (JPEG XL is not read; export it as a JPEG)",
+        "passed over: .mp4 2",
+    ]
+    result = run("index", "photos", "--include-hidden")
+    assert summary(result.stdout)["added"] == ["3"]
+    result = run("index", "photos")
+    assert "2 photos left the index, because they are passed over now" in result.stdout
+    assert "9 photos in" in result.stdout
+
+
+def test_photos_of_a_missing_folder_stay_until_they_are_forgotten(workplace: Path) -> None:
+    paint(workplace / "photos" / "usb" / "a.png", "red", (3, 4))
+    assert run("index", "photos", "--model", "model").exit_code == 0
+    usb = workplace / "photos" / "usb"
+    shutil.rmtree(usb)
+    result = run("index", "photos")
+    assert result.exit_code == 0
+    assert summary(result.stdout)["kept"] == ["1"]
+    assert told(result) == [
+        f"kept 1 photo of {usb}, which is missing; for good they leave with "
+        f"`user-itr index --forget {usb}`"
+    ]
+    result = run("index", "--forget", "photos/usb", "--forget", "photos/red.png")
+    assert result.exit_code == 0
+    assert result.stdout.splitlines() == [
+        "forgot 1 photo of photos/usb",
+        "forgot 1 photo of photos/red.png",
+        f"7 photos in {cli.default_index()}",
+    ]
+    assert "no photos from there" in mistake("index", "--forget", "photos/usb")
+    assert told(run("index", "photos")) == []
+
+
+def test_a_renamed_folder(workplace: Path) -> None:
+    assert run("index", "photos", "--model", "model").exit_code == 0
+    (workplace / "photos").rename(workplace / "Fotos")
+    result = run("index", "Fotos")
+    assert (result.exit_code, told(result)) == (0, [])
+    assert summary(result.stdout)["moved"] == ["8"]
+    assert "8 photos in" in result.stdout
+
+
+def test_a_missing_disk_does_not_stop_the_other_folders(workplace: Path) -> None:
+    paint(workplace / "more" / "a.png", "red", (3, 4))
+    assert run("index", "photos", "more", "--model", "model").exit_code == 0
+    (workplace / "more").rename(workplace / "unplugged")
+    (workplace / "photos" / "red.png").unlink()
+    result = run("index", "more", "photos")
+    assert result.exit_code == 1
+    assert summary(result.stdout)["removed"] == ["1"]
+    assert "keeps its 1 photos" in result.stderr
+    assert "8 photos in" in result.stdout
+    assert "--forget" in mistake("index", "more")
+
+
+def test_one_photo_and_several(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    photos = workplace / "photos"
+    assert run("index", "photos/red.png", "--model", "model").exit_code == 0
+    result = run("index", "photos/red.png", "photos/blue.png")
+    table = summary(result.stdout)
+    assert (table["added"], table["unchanged"]) == (["1"], ["1"])
+    assert "2 photos in" in result.stdout
+    assert "no image by its ending" in mistake("index", paint(photos / "a.png", "red").rename("x"))
+    monkeypatch.setenv("HOME", str(workplace))
+    assert run("index", "~/photos/black.png").exit_code == 0
+    assert mistake("index", "~/nothing-here").startswith(f"{workplace}/nothing-here: no such")
+    assert "name a folder" in mistake("index")
+
+
+def test_verify(workplace: Path) -> None:
+    assert run("index", "photos", "--model", "model").exit_code == 0
+    result = run("index", "photos", "--verify")
+    assert "verified: 0 photos had changed at the same size and time" in result.stdout
+    assert summary(result.stdout)["unchanged"] == ["8"]
+
+
+def test_a_file_of_the_year_2300(workplace: Path) -> None:
+    for name, year in (("red", 2300), ("blue", 1600)):
+        when = int((datetime(year, 1, 1) - datetime(1970, 1, 1)).total_seconds())
+        os.utime(workplace / "photos" / f"{name}.png", (when, when))
+    assert run("index", "photos", "--model", "model").exit_code == 0
+    again = run("index", "photos")
+    assert summary(again.stdout)["unchanged"] == ["8"]
+    assert run("search", "red").exit_code == 0

@@ -161,6 +161,36 @@ def test_pages_filters_and_terms(photos: Path, tmp_path: Path) -> None:
     assert {hit["match"] for hit in composed["results"]} == {None}
 
 
+def test_folders_and_photos_that_are_not_there(photos: Path, tmp_path: Path) -> None:
+    message = mistake("red", "--folder", photos.with_name("[bold]photo"))
+    assert f"no photos below this folder; the nearest that it has is {photos}." in message
+    message = mistake("red", "--folder", photos / "red.png")
+    assert (
+        message == f"{photos}/red.png: is a file, a photo for instance; give its folder, {photos}."
+    )
+    message = mistake("--image", photos / "rad.png")
+    assert message.endswith(
+        f"rad.png: no such image file, so it cannot be read; the nearest name "
+        f"there is {photos}/red.png."
+    )
+    assert "is an address" in mistake("https://example.org/red.png")
+
+
+def test_a_picture_from_standard_input(photos: Path, tmp_path: Path) -> None:
+    picture = paint(tmp_path / "query.png", "green").read_bytes()
+    words = ["search", "--image", "-", "--json", "-k", "1"]
+    found = CliRunner().invoke(app, words, input=picture)
+    assert found.exit_code == 0, found.output
+    answer = json.loads(found.stdout)
+    assert answer["image"] == "-"
+    assert answer["results"][0]["path"] == str(photos / "green.png")
+    for content, message in ((b"", "is empty"), (b"nothing", "cannot be decoded")):
+        failed = CliRunner().invoke(app, words, input=content)
+        assert isinstance(failed.exception, UserItrError)
+        assert str(failed.exception).startswith("standard input: ")
+        assert message in str(failed.exception)
+
+
 def test_open_starts_a_viewer(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shown: list[str] = []
     monkeypatch.setattr(typer, "launch", lambda path: shown.append(path) or 0)

@@ -9,7 +9,7 @@ import yaml
 from shell import Command
 
 sys.path.append(str(Path(__file__).parents[1] / "training"))
-from tiny_runs import DEFAULTS, write_picture_set, write_scan_set
+from tiny_runs import DEFAULTS, write_bert, write_picture_set, write_scan_set
 
 from user_itr import load
 from user_itr.config.loading import load_settings
@@ -93,6 +93,27 @@ def test_the_default_set_and_settings_can_be_overridden(command: Command, workpl
     assert settings.model.image.enhancement == "none"
     assert load(workplace / "run").model.settings == settings
     assert load(workplace / "run").encoder.image.guide is None
+
+
+def test_a_short_run_and_a_folder_named_like_a_hub_model_are_noticed(
+    command: Command, workplace: Path
+) -> None:
+    write_bert(workplace / "bert-base-uncased")
+    words = ("train", "--config", "tiny.yaml", "--data", "things")
+    changed = (
+        "training.epochs=1",
+        "optimizer.decay_epochs=[10]",
+        "model.text.encoder=bert-base-uncased",
+        "model.text.trainable_layers=1",
+    )
+    done = command(*words, "--out", "run", *(w for one in changed for w in ("--set", one)))
+    assert done.code == 0, done.err
+    printed = " ".join(done.err.split())
+    assert "the run ends after 1 epoch, so its rate does not drop after epoch 10" in printed
+    assert f"bert-base-uncased is the folder {workplace / 'bert-base-uncased'}" in printed
+    again = command("train", "--resume", "run")
+    assert again.code == 0, again.err
+    assert "is the folder" not in again.err
 
 
 def test_photographs_from_file_to_evaluation(command: Command, workplace: Path) -> None:

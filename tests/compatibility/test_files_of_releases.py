@@ -86,7 +86,7 @@ def test_an_index_is_searched_and_brought_up_to_date(files, tmp_path):
     assert len(index) == len(PALETTE)
     [best] = search(index, encoder, text="red", k=1)
     assert (best.path.name, best.width, best.height) == ("red.png", 12, 8)
-    texts = [one.text for one in SentenceStore(index.path).describe(index.embedding_of(best.id))]
+    texts = [one.text for one in SentenceStore(index).describe(index.embedding_of(best.id))]
     assert texts[0] == "something red"
     paint(tmp_path / "photos" / "new.png", "red", (20, 20))
     assert index.update(tmp_path / "photos", encoder).added == 1

@@ -55,7 +55,7 @@ def write(out: Path) -> None:
     encoder = ColourEncoder()
     index = ImageIndex.create_or_open(out / "index", encoder, "colours")
     index.update(PHOTOS, encoder)
-    SentenceStore(out / "index").replace(["something red", "something blue"], encoder)
+    SentenceStore(index).replace(["something red", "something blue"], encoder)
     encode_collection([PHOTOS], out / "collection", ColourEncoder, "colours", workers=1)
     shutil.rmtree(PHOTOS)
 

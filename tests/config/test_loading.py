@@ -54,6 +54,15 @@ def test_presets_hold_the_published_settings() -> None:
         assert (preset.optimizer.weight_decay, preset.optimizer.clip_norm) == (1e-4, 2.0)
         assert preset.training.batch_size == 128
         assert preset.momentum.momentum == 0.999
+        # What the paper leaves open is the authors' code's.
+        assert (preset.momentum.policy, preset.momentum.queue_begins) == ("published", "random")
+        assert preset.model.image.guide_norm_regions == 36
+        assert preset.model.image.guide_init == "xavier"
+        assert preset.model.text.max_tokens is None
+        assert not preset.objective.mask_siblings
+        assert not preset.objective.mask_equal_captions
+        assert (preset.training.order, preset.training.drop_last) == ("pairs", True)
+        assert preset.data.dev_captions == 5000
     assert (flickr.momentum.queue_length, coco.momentum.queue_length) == (2048, 4096)
     assert (flickr.objective.batch_weight, coco.objective.batch_weight) == (20, 1)
     assert (flickr.training.epochs, flickr.optimizer.decay_epochs) == (20, (10,))
@@ -130,7 +139,8 @@ def test_an_override_below_a_value() -> None:
         ("model.text.encode=x", "settings: unknown key model.text.encode; did you mean encoder?"),
         (
             "momentum.zz=1",
-            "settings: unknown key momentum.zz; known keys: momentum, queue_length, evaluate.",
+            "settings: unknown key momentum.zz; known keys: momentum, policy, queue_length, "
+            "queue_begins, evaluate.",
         ),
     ],
 )
@@ -179,13 +189,38 @@ def test_settings_that_contradict_each_other() -> None:
         "settings: model.text.trainable_layers is a number of transformer layers; with "
         "model.text.encoder=bigru leave it out, a BiGRU always trains in full."
     )
-    assert refusal("training.epochs=5", "optimizer.decay_epochs=[3, 5]") == (
-        "settings: optimizer.decay_epochs has 5, but training.epochs is 5; give epochs below it."
-    )
-    cosine = ["training.epochs=5", "optimizer.decay_epochs=[9]", "optimizer.schedule=cosine"]
-    assert load_settings(None, cosine).optimizer.decay_epochs == (9,)
+    fixed = ["model.image.guide_norm_regions=36", "model.image.region_dropout=0.2"]
+    assert refusal(*fixed).startswith("settings: model.image.guide_norm_regions fixes the number")
+    load_settings(None, [*fixed, "model.image.enhancement=none"])  # without SGE it says nothing
     for layers in ("0", "all"):
         load_settings(None, ["model.text.encoder=bigru", f"model.text.trainable_layers={layers}"])
+
+
+@pytest.mark.parametrize(
+    ("overrides", "notices"),
+    [
+        (["training.epochs=6", "optimizer.decay_epochs=[3, 5]"], []),
+        (["training.epochs=5", "optimizer.decay_epochs=[9]", "optimizer.schedule=cosine"], []),
+        (
+            ["training.epochs=5", "optimizer.decay_epochs=[3, 5]"],
+            [
+                "the run ends after 5 epochs, so its rate does not drop after epoch 5 "
+                "(optimizer.decay_epochs)."
+            ],
+        ),
+        (
+            ["training.epochs=1", "optimizer.decay_epochs=[10, 15]"],
+            [
+                "the run ends after 1 epoch, so its rate does not drop after epoch 10 and 15 "
+                "(optimizer.decay_epochs)."
+            ],
+        ),
+    ],
+)
+def test_a_run_shorter_than_its_schedule_is_noticed(
+    overrides: list[str], notices: list[str]
+) -> None:
+    assert load_settings(None, overrides).notices == notices
 
 
 def test_a_file_is_read_and_named_in_errors(tmp_path: Path) -> None:

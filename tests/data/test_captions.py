@@ -66,3 +66,29 @@ def test_what_does_not_fit_is_refused(ids, caption_image, more, message):
 def test_ids_that_do_not_fit_are_an_error(ids, message):
     with pytest.raises(DataError, match=message):
         CaptionedImages("set", "test", ("a", "b"), ("A.", "B."), np.array([0, 1]), **ids)
+
+
+@given(
+    st.lists(st.integers(0, 5), max_size=20),
+    st.integers(1, 22),
+)
+def test_the_first_captions_keep_their_images(caption_image, count):
+    paths = tuple(Path(f"{name}.png") for name in "abcdef")
+    whole = make(
+        "abcdef",
+        caption_image,
+        image_paths=paths,
+        feature_rows=np.arange(6) * 5,
+        caption_ids=tuple(range(100, 100 + len(caption_image))),
+        coco_ids=tuple(range(6)),
+    )
+    part = whole.first_captions(count)
+    assert part.captions == whole.captions[:count]
+    assert part.caption_ids == whole.caption_ids[:count]
+    described = [whole.image_ids[row] for row in caption_image[:count]]
+    assert [part.image_ids[row] for row in part.caption_image] == described
+    kept = sorted(set(caption_image[:count]))
+    assert part.image_ids == tuple("abcdef"[row] for row in kept)
+    assert part.image_paths == tuple(paths[row] for row in kept)
+    assert part.coco_ids == tuple(kept)
+    assert part.feature_rows.tolist() == [5 * row for row in kept]

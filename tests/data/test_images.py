@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from user_itr.data import images
-from user_itr.data.images import find_images, load_image
+from user_itr.data.images import find_images, load_image, open_image
 from user_itr.errors import DataError
 
 
@@ -54,3 +56,24 @@ def test_broken_and_huge_images_are_errors_that_name_the_file(tmp_path, put_imag
     monkeypatch.setattr(images, "MAX_PIXELS", 3)
     with pytest.raises(DataError, match=r"a\.png: 2 x 2 pixels is over the limit of 3"):
         load_image(tmp_path / "a.png")
+
+
+def test_a_damaged_header_is_opened_without_its_pixels(tmp_path):
+    Image.new("RGB", (60, 40), "blue").save(tmp_path / "a.png")
+    sound = (tmp_path / "a.png").read_bytes()
+    damaged = sound[:29] + bytes(4) + sound[33:]  # the header's checksum
+    (tmp_path / "a.png").write_bytes(damaged)
+    for given in (None, damaged):
+        with open_image(tmp_path / "a.png", given) as image:
+            assert (image.format, image.size) == ("PNG", (60, 40))
+    with pytest.raises(UnidentifiedImageError):
+        open_image(tmp_path / "a.png", b"no picture")
+
+
+def test_threads_that_decode_leave_pillows_limit_as_it_was(tmp_path):
+    limit = Image.MAX_IMAGE_PIXELS
+    Image.new("RGB", (60, 40), "blue").save(tmp_path / "a.jpg")
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(load_image, [tmp_path / "a.jpg"] * 200))
+    assert {image.size for image in found} == {(60, 40)}
+    assert limit == Image.MAX_IMAGE_PIXELS

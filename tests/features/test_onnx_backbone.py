@@ -21,8 +21,9 @@ from user_itr.features.backbones.efficientnet_lite import EfficientNetLite, weig
 from user_itr.features.backbones.onnx_backbone import OnnxBackbone, exported_file
 from user_itr.features.extraction import extract_features
 from user_itr.features.guides.pooled import PooledGuide
-from user_itr.features.runtime import as_runtime, with_runtime
+from user_itr.features.runtime import with_runtime
 from user_itr.features.store import FeatureStore
+from user_itr.runtime.loading import as_runtime
 
 Photos = Callable[..., list[tuple[str, Path]]]
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -72,8 +73,11 @@ def test_without_a_store_each_split_has_its_own_in_the_cache(tmp_path: Path) -> 
 
 def test_a_set_without_images_or_features_is_refused(tmp_path: Path) -> None:
     split = split_of(tmp_path / "images", "train", ["red"])
-    with pytest.raises(FeatureError, match="brings no precomputed features"):
+    with pytest.raises(FeatureError, match=r"holds images, and .* give SCAN's folder .* by --data"):
         open_regions([split], regions.PRECOMPUTED, tmp_path)
+    bare = replace(split, image_paths=None)
+    with pytest.raises(FeatureError, match="brings no precomputed features"):
+        open_regions([bare], BACKBONE, tmp_path)
 
 
 def test_a_precomputed_file_is_mapped_not_loaded(tmp_path: Path) -> None:

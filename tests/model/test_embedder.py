@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 
 sys.path.append(str(Path(__file__).parents[1] / "training"))
 from tiny_runs import silent, tiny_settings, write_bert, write_scan_set
@@ -116,9 +116,12 @@ def test_image_file_index_and_feature_store_agree(
 
     index = ImageIndex.create_or_open(tmp_path / "index", embedder, "model")
     index.update(photos[0].parent, embedder)
+    kept = files.astype(np.float16).astype(np.float32)  # as an index keeps embeddings
+    kept /= np.linalg.norm(kept, axis=1, keepdims=True)
+    np.testing.assert_allclose(kept, files, atol=1e-4)
     for path, embedding in zip(photos, files, strict=True):
         hits = {hit.path.name: hit.score for hit in index.search(embedding, len(photos))}
-        for other, wanted in zip(photos, files @ embedding, strict=True):
+        for other, wanted in zip(photos, kept @ embedding, strict=True):
             assert hits[other.name] == pytest.approx(wanted, abs=1e-6)
         assert hits[path.name] == pytest.approx(1, abs=1e-6)
 
@@ -143,15 +146,31 @@ def test_an_index_of_one_runtime_is_searched_by_the_other(
             assert best.score == pytest.approx(1, abs=1e-4)
 
 
-def test_decoded_images_are_files_where_both_hold_the_same(
-    embedder: Embedder, photos: list[Path]
-) -> None:
-    paths = [path for path in photos if path.suffix == ".png" and path.stem != "f"]
-    mixed = [paths[0], str(paths[1]), *(Image.open(path) for path in paths)]
-    found = embedder.encode_images(mixed)
-    assert np.array_equal(found[:2], found[2:])
-    grey = Image.open(paths[0]).convert("L")
-    assert embedder.encode_images([grey]).shape == (1, 24)
+def test_one_input_one_path(embedder: Embedder, photos: list[Path]) -> None:
+    """A file, its bytes, an opened picture and an array of one photograph are one vector."""
+    files = embedder.encode_images(photos)
+    assert np.array_equal(embedder.encode_images([Image.open(path) for path in photos]), files)
+    assert np.array_equal(embedder.encode_images([path.read_bytes() for path in photos]), files)
+    mixed = [photos[0], str(photos[1]), *(Image.open(path) for path in photos[2:])]
+    np.testing.assert_allclose(embedder.encode_images(iter(mixed)), files, atol=5e-5)
+    arrays = [np.asarray(ImageOps.exif_transpose(Image.open(path))) for path in photos]
+    for path, array, wanted in zip(photos, arrays, files, strict=True):
+        [found] = embedder.encode_images(array)
+        same = path.suffix == ".png" or max(array.shape) < 1_000  # decoded at its full size
+        assert found @ wanted >= (1 - 1e-5 if same else 0.99)
+
+
+def test_one_image_and_one_caption(embedder: Embedder, photos: list[Path]) -> None:
+    wanted = embedder.encode_images([photos[1]])
+    for one in (photos[1], str(photos[1]), Image.open(photos[1]), photos[1].read_bytes()):
+        assert np.array_equal(embedder.encode_images(one), wanted)
+    assert np.array_equal(embedder.encode_text("two dogs"), embedder.encode_text(["two dogs"]))
+    for wrong in (None, 3, [None], [photos[0], {}]):
+        with pytest.raises(DataError, match=r"images: .* is (not|neither) a picture"):
+            embedder.encode_images(wrong)
+    for wrong in (None, 3, b"two dogs", ["two dogs", None]):
+        with pytest.raises(DataError, match=r"captions: .* give (strings|a string)"):
+            embedder.encode_text(wrong)
 
 
 def test_batch_size_and_order_change_nothing(embedder: Embedder, photos: list[Path]) -> None:
@@ -230,3 +249,18 @@ def test_a_transformer_reads_captions_in_any_order(tmp_path: Path) -> None:
     for size in (1, 2):
         np.testing.assert_allclose(embedder.encode_text(captions, size), whole, atol=1e-5)
     np.testing.assert_allclose(embedder.encode_text(captions[::-1]), whole[::-1], atol=1e-6)
+
+
+def test_equal_captions_are_encoded_once(embedder: Embedder) -> None:
+    captions = ["a dog", "a dog runs", "a dog", "a cat and a dog", "a dog runs", "a cat"]
+    encoded: list[int] = []
+    text, told = embedder.encoder.text, []
+    hook = text.register_forward_pre_hook(lambda _, inputs: encoded.append(len(inputs[0])))
+    got = embedder.encode_text(captions, 3, lambda done, total: told.append((done, total)))
+    hook.remove()
+    assert sum(encoded) == 4
+    assert told == [(3, 4), (4, 4)]
+    assert np.array_equal(got[0], got[2])
+    assert np.array_equal(got[1], got[4])
+    for caption, row in zip(captions, got, strict=True):
+        np.testing.assert_allclose(embedder.encode_text([caption])[0], row, atol=1e-6)

@@ -111,3 +111,17 @@ def test_global_guide_equals_the_plain_formula() -> None:
         assert module.residual is not None
         torch.testing.assert_close(r, module.residual.weight @ unit + module.residual.bias)
     assert GlobalGuide(5, 6, 8, residual=False)(embeddings)[1] is None
+
+
+def test_xavier_weights_are_as_much_wider_as_published() -> None:
+    width = 512
+    torch.manual_seed(0)
+    plain, wide = SelfGuide(width), SelfGuide(width, xavier=True)
+    for name, times in (("local", 3**0.5), ("mean", 3**0.5), ("common", 6**0.5)):
+        ours, published = getattr(plain, name), getattr(wide, name)
+        bound = (6 / (width + len(published.weight))) ** 0.5
+        largest = float(published.weight.detach().abs().max())
+        assert 0.97 * bound < largest <= bound
+        assert largest / float(ours.weight.detach().abs().max()) == pytest.approx(times, rel=0.05)
+        assert not published.bias.any()
+        assert ours.bias.any()

@@ -1,40 +1,149 @@
 from __future__ import annotations
 
+import json
 import math
+import re
+import shutil
 import statistics
 import sys
+from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
+import torch
+from PIL import Image
 
 sys.path.append(str(Path(__file__).parents[1] / "training"))
 sys.path.append(str(Path(__file__).parents[1] / "cli"))
 from shell import Command
-from tiny_runs import silent, tiny_settings, write_scan_set
+from tiny_runs import silent, tiny_settings, write_bert, write_scan_set
 
-from user_itr import load
+from user_itr import Embedder, ImageIndex, load
+from user_itr.config.loading import load_settings
+from user_itr.data.captions import CaptionedImages
+from user_itr.data.images import load_image
+from user_itr.demo.sample_photos import PHOTOS, copy_sample_photos
 from user_itr.errors import CheckpointError, DataError
+from user_itr.features.backbones.registry import create_backbone
+from user_itr.features.compact import Compactor
+from user_itr.features.guides.registry import create_guide
+from user_itr.model.building import build_dual_encoder
 from user_itr.model.calibration import Calibration
 from user_itr.model.checkpoint import TrainedModel, load_model, save_model
-from user_itr.model.exporting import export_model
-from user_itr.model.split_embeddings import embed_split
-from user_itr.pretrained import DEFAULT
+from user_itr.model.exporting import LEAST_COSINE, export_model
+from user_itr.model.onnx_files import Precision
+from user_itr.model.split_embeddings import SplitEmbeddings
+from user_itr.model.tokenizer import CaptionTokenizer
+from user_itr.pretrained import DEFAULT, shipped_model
+from user_itr.runtime.encoder import OnnxEncoder
+from user_itr.search.encoder import Encoder
+from user_itr.search.query import search
 from user_itr.training.preparation import prepare
 
-LIMIT = 25_000_000
+PRECISIONS: tuple[Precision, ...] = ("float16", "float32")
+
+LIMIT = 75_000_000
 """Bytes that a shipped model may have."""
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_scan_set(tmp_path_factory.mktemp("scan") / "things")
+def precomputed(tmp_path_factory: pytest.TempPathFactory) -> TrainedModel:
+    data = write_scan_set(tmp_path_factory.mktemp("scan") / "things")
+    return prepare(tiny_settings(data), silent).model
+
+
+CAPTIONS = [
+    "a dog runs over the snow and into the lake",
+    "dog",
+    "",
+    "two dogs",
+    "a dog runs over the snow, and a dog runs over the snow, and a dog runs into the lake",
+]
 
 
 @pytest.fixture(scope="module")
-def model(data: Path) -> TrainedModel:
-    return prepare(tiny_settings(data), silent).model
+def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, TrainedModel]:
+    """Untrained models of images: a BiGRU; a transformer guided by its backbone; by another."""
+    backbone = create_backbone("efficientnet-lite0")
+    bert = write_bert(tmp_path_factory.mktemp("bert"))
+    found = {}
+    for kind, encoder, guide, extra in (
+        ("bigru", "bigru", None, ["model.image.enhancement=self", "model.text.pooling=mean"]),
+        ("guided", str(bert), "efficientnet-lite0", ["model.image.pooling=max"]),
+        ("own guide", str(bert), "efficientnet-lite2", ["model.text.trainable_layers=1"]),
+    ):
+        overrides = ["features.grid=3", "features.width=32", "model.embedding=24", *extra]
+        if guide is not None:
+            overrides += [f"features.guide={guide}", "model.image.enhancement=both"]
+        text = {"encoder": encoder, "gru_width": 16, "word_width": 8, "max_tokens": 12}
+        settings = load_settings(None, overrides, model={"text": text})
+        torch.manual_seed(0)
+        compactor = Compactor(backbone.regions, backbone.width, 3, 32)
+        raw = np.random.default_rng(0).normal(size=(20, backbone.regions, backbone.width)).clip(0)
+        compactor.fit(raw, np.arange(20))
+        tokenizer = (
+            CaptionTokenizer.from_words(CAPTIONS, 12, 1)
+            if encoder == "bigru"
+            else CaptionTokenizer.pretrained(encoder, 12)
+        )
+        network = build_dual_encoder(
+            settings.model, 32, tokenizer.vocabulary_size, guide_width=guide and 1280
+        )
+        for module in network.modules():
+            if isinstance(module, torch.nn.BatchNorm1d):
+                torch.nn.init.normal_(module.running_mean)
+                torch.nn.init.uniform_(module.running_var, 0.5, 2)
+        identity = None if guide is None else create_guide(guide).identity()
+        model = TrainedModel(
+            settings, network.eval(), compactor, tokenizer, backbone.identity(), identity
+        )
+        found[kind] = replace(model, fingerprint=kind)
+    return found
+
+
+@pytest.fixture(scope="module")
+def exported(
+    models: dict[str, TrainedModel], photos: list[Path], tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str, Precision], tuple[Path, float]]:
+    """The folder of a model's export, made once, and its least cosine."""
+    place = tmp_path_factory.mktemp("exported")
+
+    @cache
+    def make(kind: str, precision: Precision) -> tuple[Path, float]:
+        model, folder = models[kind], place / f"{kind}-{precision}"
+        embedded = split_embeddings(Embedder(model, "cpu", "torch"), photos)
+        return folder, export_model(model, folder, embedded, precision=precision)
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    return copy_sample_photos(tmp_path_factory.mktemp("photos"))[:6]
+
+
+def split_embeddings(encoder: Encoder, photos: list[Path]) -> SplitEmbeddings:
+    split = CaptionedImages(
+        "photos",
+        "dev",
+        tuple(path.name for path in photos),
+        tuple(CAPTIONS),
+        np.arange(len(CAPTIONS)),
+        tuple(photos),
+    )
+    images = encoder.encode_pixels(
+        np.stack([encoder.preprocess(load_image(path, draft=encoder.draft)) for path in photos])
+    )
+    return SplitEmbeddings(split, images, encoder.encode_text(CAPTIONS))
+
+
+def edit(folder: Path, **values: object) -> None:
+    file = folder / "exported.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), **values}))
 
 
 def embeddings(seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -72,47 +181,154 @@ def test_equal_scores_calibrate_nothing():
         Calibration.fit(same, same, np.arange(3))
 
 
-def test_an_exported_model_is_half_the_size_knows_no_paths_and_embeds_the_same(
-    model, data, tmp_path
+def test_a_model_without_an_image_network_is_refused(precomputed, tmp_path):
+    with pytest.raises(CheckpointError, match="has no image network"):
+        export_model(precomputed, tmp_path / "exported")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "precision"),
+    [
+        ("bigru", "float16"),
+        ("guided", "float16"),
+        ("own guide", "float16"),
+        ("bigru", "float32"),
+        ("bigru", "int8"),
+    ],
+)
+def test_an_export_embeds_as_pytorch_does(models, photos, exported, kind, precision):
+    folder, cosine = exported(kind, precision)
+    light, embedder = OnnxEncoder(folder), Embedder(models[kind], "cpu", "torch")
+    least = LEAST_COSINE[precision]
+    assert cosine >= least
+    for count in (1, 2, len(CAPTIONS)):
+        ours, theirs = light.encode_text(CAPTIONS[:count]), embedder.encode_text(CAPTIONS[:count])
+        assert ours.dtype == np.float32
+        assert (ours * theirs).sum(axis=1).min() >= least
+        np.testing.assert_allclose(np.linalg.norm(ours, axis=1), 1, atol=1e-5)
+    ours, theirs = light.encode_images(photos), embedder.encode_images(photos)
+    assert (ours * theirs).sum(axis=1).min() >= least
+    pixels = np.stack([light.preprocess(load_image(path, draft=light.draft)) for path in photos])
+    assert pixels.dtype == embedder.preprocess(Image.open(photos[0])).dtype
+    np.testing.assert_allclose(light.encode_pixels(pixels), ours, atol=1e-6)
+    assert light.draft == embedder.draft
+    assert (light.fingerprint == models[kind].fingerprint) == (precision != "int8")
+
+
+def test_many_sentences_are_those_of_one_at_a_time(exported):
+    folder, _ = exported("guided", "float16")
+    texts = [f"{caption} {number}" for number in range(30) for caption in CAPTIONS]
+    many, light = OnnxEncoder(folder).encode_text(texts), OnnxEncoder(folder)
+    one = np.concatenate([light.encode_text([text]) for text in texts])
+    np.testing.assert_allclose(one, many, atol=1e-5)
+    assert light.encode_text([]).shape == (0, light.dim)
+
+
+def test_an_exported_model_is_a_checkpoint_of_the_same_fingerprint_without_paths(
+    models, photos, exported
 ):
-    save_model(tmp_path / "whole", model)
-    embedded = embed_split(load(tmp_path / "whole"), "dev", no_progress)
-    export_model(model, tmp_path / "exported", embedded)
-    config = (tmp_path / "exported" / "config.json").read_text()
-    assert str(data.parent) not in config
-    sizes = [(tmp_path / n / "model.safetensors").stat().st_size for n in ("whole", "exported")]
-    assert sizes[1] < 0.6 * sizes[0]
-    exported = load(tmp_path / "exported")
-    again = embed_split(exported, "dev", no_progress, data=data)
-    np.testing.assert_allclose(again.images, embedded.images, atol=2e-3)
-    np.testing.assert_allclose(again.captions, embedded.captions, atol=2e-3)
-    assert exported.calibration == Calibration.fit(
-        embedded.images, embedded.captions, embedded.split.caption_image
+    model = models["bigru"]
+    folder, _ = exported("bigru", "float16")
+    assert str(photos[0].parent) not in "".join(
+        file.read_bytes().decode("latin-1") for file in folder.iterdir()
     )
-    assert load(tmp_path / "whole").calibration is None
-
-
-def test_without_a_split_the_calibration_stays(model, tmp_path):
-    known = replace(model, calibration=Calibration(mean=0.3, deviation=0.1))
-    export_model(known, tmp_path / "exported", half=False)
-    exported = load_model(tmp_path / "exported")
-    assert exported.calibration == known.calibration
+    sizes = [(exported("bigru", p)[0] / "model.safetensors").stat().st_size for p in PRECISIONS]
+    assert sizes[0] < 0.6 * sizes[1]
+    again, light = load_model(folder), load(folder)
+    assert isinstance(light, OnnxEncoder)
+    assert model.fingerprint == again.fingerprint == light.fingerprint
+    embedded = split_embeddings(Embedder(model, "cpu", "torch"), photos)
+    fitted = Calibration.fit(embedded.images, embedded.captions, embedded.split.caption_image)
+    assert light.calibration == again.calibration == fitted
+    assert isinstance(load(folder, runtime="torch"), Embedder)
     for name, tensor in model.encoder.state_dict().items():
-        assert tensor.equal(exported.encoder.state_dict()[name]), name
+        if tensor.is_floating_point():
+            half = tensor.half().to(tensor.dtype)
+            assert half.equal(again.encoder.state_dict()[name]), name
 
 
-def test_export_command(model, data, tmp_path, capfd):
+def test_an_index_of_the_checkpoint_is_searched_by_the_export(models, photos, exported, tmp_path):
+    whole = Embedder(models["bigru"], "cpu", "torch")
+    index = ImageIndex.create_or_open(tmp_path / "index", whole, tmp_path / "whole")
+    index.update(photos[0].parent, whole)
+    light = load(exported("bigru", "float16")[0])
+    hits = search(index, light, image=photos[1], exclude_itself=False)
+    assert hits[0].path == photos[1]
+    assert hits[0].score == pytest.approx(1, abs=1e-3)
+
+
+def test_an_int8_export_has_figures_of_its_own(photos, exported):
+    folder, _ = exported("bigru", "int8")
+    light = load(folder)
+    assert re.search(r", int8, dev rsum [\d.]+$", light.description)
+    fitted = split_embeddings(light, photos)
+    assert light.calibration is not None
+    found = Calibration.fit(fitted.images, fitted.captions, fitted.split.caption_image)
+    assert light.calibration.mean == pytest.approx(found.mean, abs=1e-6)
+    with pytest.raises(CheckpointError, match="int8 export"):
+        load(folder, runtime="torch")
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (lambda folder: (folder / "frozen.bin").unlink(), "frozen.bin: is missing"),
+        (lambda folder: (folder / "frozen.bin").write_bytes(b"short"), "frozen.bin: has 5 bytes"),
+        (lambda folder: (folder / "exported.json").write_text("{"), "not valid JSON"),
+        (lambda folder: (folder / "exported.json").write_text("{}"), "exported.json: fingerprint"),
+        (lambda folder: edit(folder, format_version=2), "reads up to 1; upgrade"),
+        (lambda folder: edit(folder, files={"../other": 1}), "is missing"),
+        (
+            lambda folder: edit(folder, regions={"width": 10**9, "height": 1, "resample": 3}),
+            "width",
+        ),
+    ],
+)
+def test_a_damaged_export_is_refused_with_a_sentence(exported, tmp_path, damage, said):
+    shutil.copytree(exported("bigru", "float16")[0], tmp_path / "exported")
+    damage(tmp_path / "exported")
+    with pytest.raises(CheckpointError, match=re.escape(said)):
+        load(tmp_path / "exported")
+
+
+def test_a_graph_that_onnxruntime_cannot_take_is_refused(exported, tmp_path):
+    shutil.copytree(exported("bigru", "float16")[0], tmp_path / "exported")
+    text = tmp_path / "exported" / "text.onnx"
+    text.write_bytes(bytes(text.stat().st_size))
+    with pytest.raises(CheckpointError, match="ONNX Runtime cannot take it"):
+        load(tmp_path / "exported").encode_text(["a dog"])
+
+
+def test_weights_outside_of_the_folder_are_refused(exported, tmp_path):
+    shutil.copytree(exported("bigru", "float16")[0], tmp_path / "exported")
+    shutil.copy(tmp_path / "exported" / "frozen.bin", tmp_path / "weights.bin")
+    text = tmp_path / "exported" / "text.onnx"
+    graph = onnx.load(text, load_external_data=False)
+    for tensor in graph.graph.initializer:
+        for entry in tensor.external_data:
+            if entry.key == "location":
+                entry.value = "../weights.bin"
+    onnx.save(graph, text)
+    edit(text.parent, files={"text.onnx": text.stat().st_size})
+    with pytest.raises(CheckpointError, match="ONNX Runtime cannot take it"):
+        load(text.parent).encode_text(["a dog"])
+
+
+def test_export_command(models, tmp_path, capfd):
     command = Command(capfd)
-    save_model(tmp_path / "whole", model)
-    assert command("export", tmp_path / "whole", tmp_path / "out").code == 0
-    assert load(tmp_path / "out").calibration is not None
-    assert "is there already" in command.mistake("export", tmp_path / "whole", tmp_path / "out")
+    save_model(tmp_path / "whole", models["bigru"])
+    words = ("export", tmp_path / "whole", tmp_path / "out", "--no-calibrate")
+    assert "use float16, float32 or int8" in command.mistake(*words, "--precision", "int4")
+    assert re.search(r"embeddings (0\.999|1\.000)", command(*words).out)
+    assert load(tmp_path / "out").encode_text(["a dog"]).shape == (1, 24)
+    assert "is there already" in command.mistake(*words)
 
 
 def test_the_shipped_model_is_small_calibrated_and_trained():
     shipped = load()
+    assert isinstance(shipped, OnnxEncoder)
     assert shipped.fingerprint == load(DEFAULT).fingerprint
-    assert float(str(shipped.model.metrics["rsum"])) > 300
     assert shipped.calibration is not None
     assert 0.2 < shipped.calibration.mean < 0.8
     dog, dogs, car = shipped.encode_text(["a dog runs", "two dogs run", "a man rides a bicycle"])
@@ -120,28 +336,29 @@ def test_the_shipped_model_is_small_calibrated_and_trained():
     assert math.isclose(float(np.linalg.norm(dog)), 1, rel_tol=1e-5)
 
 
-def test_the_shipped_model_fits_its_limit_and_names_no_place():
-    from user_itr.pretrained import shipped_model
+def test_the_shipped_model_is_its_checkpoint():
+    model = load_model(DEFAULT)
+    assert float(str(model.metrics["rsum"])) > 300
+    shipped, embedder = load(), Embedder(model, "cpu", "torch")
+    assert shipped.fingerprint == embedder.fingerprint
+    assert shipped.description == embedder.description
+    assert (shipped.encode_text(CAPTIONS) * embedder.encode_text(CAPTIONS)).sum(1).min() > 0.9999
+    images = sorted(PHOTOS.glob("*.jpg"))[:3]
+    assert (shipped.encode_images(images) * embedder.encode_images(images)).sum(1).min() > 0.9999
 
+
+def test_the_shipped_model_fits_its_limit_names_no_place_and_has_its_licences():
     folder = shipped_model(DEFAULT)
-    assert sum(file.stat().st_size for file in folder.iterdir()) < LIMIT
+    assert sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) < LIMIT
     settings = load_model(folder).settings
     assert settings.data.path is None
     assert settings.features.store is None
+    notice = (folder / "NOTICE.md").read_text("utf-8")
+    for licence in (folder / "licenses").iterdir():
+        assert f"`licenses/{licence.name}`" in notice
 
 
 @pytest.mark.parametrize("name", ["shipped:nothing", "shipped:", "shipped:../model", "shipped:."])
 def test_other_names_do_not_ship(name):
     with pytest.raises(CheckpointError, match="no such model ships; there is shipped:flickr8k"):
         load(name)
-
-
-class no_progress:
-    def __init__(self, title: str) -> None:
-        pass
-
-    def __enter__(self):
-        return lambda done, total: None
-
-    def __exit__(self, *_: object) -> None:
-        pass

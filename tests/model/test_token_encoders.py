@@ -13,13 +13,12 @@ from torch import Tensor
 from transformers import AutoModel
 
 from user_itr.errors import ConfigError
+from user_itr.model.pretrained_text import MINILM, pretrained_path
 from user_itr.model.token_encoders import (
-    MINILM,
     BiGRUTokens,
     TransformerTokens,
     build_transformer,
     load_transformer,
-    pretrained_path,
     weights_hash,
 )
 from user_itr.model.tokenizer import CaptionTokenizer

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from transformers import AutoTokenizer
 
 from user_itr.errors import ConfigError
-from user_itr.model.token_encoders import MINILM, pretrained_path
+from user_itr.model.pretrained_text import MINILM, pretrained_path
 from user_itr.model.tokenizer import CaptionTokenizer, TokenizedCaptions
 
 CLS, SEP, MASK, UNK = 101, 102, 103, 100
@@ -113,9 +113,11 @@ def test_more_tokens_than_the_encoder_reads() -> None:
 
 
 def test_no_tokenizer_is_named(tmp_path: Path) -> None:
-    for name in (tmp_path, tmp_path / "none"):
-        with pytest.raises(ConfigError, match=r"^model\.text\.encoder: no fast tokenizer for"):
-            CaptionTokenizer.pretrained(str(name), 16)
+    with pytest.raises(ConfigError, match=r"^model\.text\.encoder: no fast tokenizer for"):
+        CaptionTokenizer.pretrained(str(tmp_path), 16)
+    missing = r"^model\.text\.encoder: '.*/none' cannot be loaded \(there is no such folder here"
+    with pytest.raises(ConfigError, match=missing):
+        CaptionTokenizer.pretrained(str(tmp_path / "none"), 16)
 
 
 @given(
@@ -140,3 +142,57 @@ def test_positions_and_padding_against_loops(lengths: list[int], data: st.DataOb
             assert mask[i, j] == real
             assert positions[i, j] == (offsets[row] + j if real else 0)
             assert padded[i, j] == (ids[offsets[row] + j] if real else 0)
+
+
+def test_captions_that_nobody_cuts() -> None:
+    whole = CaptionTokenizer.pretrained(MINILM, None)
+    long = " ".join(["dog"] * 300)
+    for tokenizer in (whole, CaptionTokenizer.from_json(whole.to_json(), None)):
+        assert tokenizer([long]).lengths.tolist() == [302]
+        assert tokenizer([long + " " + long]).lengths.tolist() == [512]  # what BERT reads
+    words = CaptionTokenizer.from_words([long], None, 1)
+    for tokenizer in (words, CaptionTokenizer.from_json(words.to_json(), None)):
+        assert tokenizer([long + " " + long]).lengths.tolist() == [602]
+
+
+@given(st.lists(st.lists(st.integers(0, 2), max_size=3), max_size=12))
+def test_distinct_texts_equal_a_plain_search(captions: list[list[int]]) -> None:
+    tokenized = TokenizedCaptions(
+        np.array([number for one in captions for number in one], dtype=np.int64),
+        np.zeros(sum(map(len, captions)), dtype=np.int64),
+        np.cumsum([0, *map(len, captions)], dtype=np.int64),
+    )
+    first, text = tokenized.distinct()
+    firsts = [captions.index(one) for one in captions]
+    assert first.tolist() == sorted(set(firsts))
+    assert first[text].tolist() == firsts
+
+
+@given(
+    lengths=st.lists(st.integers(1, 9), max_size=30),
+    size=st.integers(1, 7),
+    most=st.none() | st.integers(1, 40),
+    data=st.data(),
+)
+def test_batches_of_like_length(
+    lengths: list[int], size: int, most: int | None, data: st.DataObject
+) -> None:
+    captions = TokenizedCaptions(
+        np.zeros(sum(lengths), np.int64),
+        np.zeros(sum(lengths), np.int64),
+        np.cumsum([0, *lengths], dtype=np.int64),
+    )
+    rows = np.array(data.draw(st.permutations(range(len(lengths)))), dtype=np.int64)
+    rows = rows[: len(rows) // 2 + 1]
+    batches = captions.batches(rows, size, most)
+    assert sorted(row for batch in batches for row in batch) == sorted(rows)
+    flat = [lengths[row] for batch in batches for row in batch]
+    assert flat == sorted(flat)
+    for batch, after in zip(batches, [*batches[1:], None], strict=False):
+        longest = lengths[batch[-1]]
+        assert 1 <= len(batch) <= size
+        if most is not None and len(batch) > 1:
+            assert len(batch) * longest <= most
+        if after is not None:  # one more would have been too many
+            more = (len(batch) + 1) * lengths[after[0]]
+            assert len(batch) == size or (most is not None and more > most)

@@ -15,7 +15,14 @@ from torch import Tensor
 
 from user_itr.config.settings import ObjectiveSettings
 from user_itr.objective.building import build_objective
-from user_itr.objective.contrastive import ContrastiveObjective, Keys, Pairs
+from user_itr.objective.contrastive import (
+    ContrastiveObjective,
+    Keys,
+    Pairs,
+    Sentences,
+    batch_negatives,
+    queue_negatives,
+)
 from user_itr.objective.infonce import InfoNCEObjective, cross_entropy_term
 from user_itr.objective.triplet import TripletObjective, hinge_term
 from user_itr.objective.uto import UnifiedObjective
@@ -247,3 +254,48 @@ def test_building_from_settings() -> None:
     assert isinstance(infonce, InfoNCEObjective)
     assert infonce.log_scale.requires_grad
     assert infonce.queue_start == 2
+
+
+@pytest.mark.parametrize("name", ["uto", "triplet", "infonce"])
+def test_equal_sentences_are_no_negatives(name: str) -> None:
+    """As if the others' equal captions, and the images that have them, were not there."""
+    pairs, keys = random_inputs([1, 1, 2], [0, 1, 2], (3, 4), 4, seed=5)
+    rows = torch.tensor([0, 1, 2, 2])
+    pairs = replace(pairs, caption_image=rows)
+    image_owner, caption_owner = torch.tensor([7, 8, 9]), torch.tensor([6, 7, 8, 9])
+    keys = replace(
+        keys,
+        image_queue=(keys.image_queue[0], image_owner),
+        caption_queue=(keys.caption_queue[0], caption_owner),
+    )
+    # Captions 0 and 2 are sentence 5, of images 0 and 2, and of the queues' image 8; the queue of
+    # captions has it at place 1.
+    told = replace(
+        pairs,
+        sentences=Sentences(
+            torch.tensor([5, -1, 5, -1]), torch.tensor([[5, -2], [-2, -2], [5, 3]])
+        ),
+    )
+    queued = Sentences(torch.tensor([-1, 5, -1, 3]), torch.tensor([[3], [5], [-2]]))
+    expected_batch = torch.tensor(
+        [[False, True, False, True], [True, False, True, True], [False, True, False, False]]
+    )
+    to_captions = torch.tensor(
+        [[True, False, True, True], [True, True, True, True], [True, False, True, False]]
+    )
+    to_images = torch.tensor(
+        [[True, False, True], [True, True, True], [True, False, True], [True, True, True]]
+    )
+    assert torch.equal(batch_negatives(told), expected_batch)
+    found = queue_negatives(told, replace(keys, queued=queued))
+    assert torch.equal(found[0], to_captions)
+    assert torch.equal(found[1], to_images)
+
+    objective = build_objective(ObjectiveSettings(kind=name))
+    masked = objective(told, replace(keys, queued=queued))
+    counted = objective(pairs, keys)
+    assert not torch.equal(masked["loss"], counted["loss"])
+    nothing = Sentences(torch.full((4,), -1), torch.full((3, 1), -2))
+    empty = Sentences(torch.full((4,), -1), torch.full((3, 1), -2))
+    same = objective(replace(pairs, sentences=nothing), replace(keys, queued=empty))
+    assert torch.equal(same["loss"], counted["loss"])

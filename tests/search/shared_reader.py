@@ -12,19 +12,20 @@ from collections.abc import Callable
 
 import numpy as np
 
-from user_itr.search.table import PhotoTable
+from user_itr.search.location import location_of
+from user_itr.search.store.lance import LanceStore
 
 
 def counts_until(
-    table: PhotoTable, dim: int, last: int, ready: Callable[[], object]
+    store: LanceStore, dim: int, last: int, ready: Callable[[], object]
 ) -> list[list[int]]:
     """Rows that a search finds, and distinct paths that a scan lists, until both are `last`."""
     query = np.eye(dim, dtype=np.float32)[0]
     seen: list[list[int]] = []
     while not seen or seen[-1] != [last, last]:
-        found = table.nearest(query, 10 * last)
-        listed = table.columns("path")["path"].to_pylist()
-        seen.append([len({hit.path for hit in found}), len(set(listed))])
+        found = store.nearest(query, 10 * last)
+        listed = {row.path for row in store.files()}
+        seen.append([len({hit.path for hit in found}), len(listed)])
         if len(seen) == 1:
             ready()
     return seen
@@ -32,5 +33,5 @@ def counts_until(
 
 if __name__ == "__main__":
     uri, dim, last = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
-    table = PhotoTable(uri, "photos-1", dim, create=False)
-    print(json.dumps(counts_until(table, dim, last, lambda: print("ready", flush=True))))
+    store = LanceStore(location_of(uri), "photos-1", "sentences-1", dim, create=False)
+    print(json.dumps(counts_until(store, dim, last, lambda: print("ready", flush=True))))

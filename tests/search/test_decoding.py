@@ -11,8 +11,8 @@ import pytest
 from colour_encoder import PALETTE, ColourEncoder, paint
 from PIL import ExifTags, Image
 
+from user_itr.data import reading
 from user_itr.errors import DataError
-from user_itr.search import photos as photos_module
 from user_itr.search.decoding import CRASHED, decode_ahead
 from user_itr.search.index import ImageIndex
 from user_itr.search.photos import load_photo
@@ -85,6 +85,6 @@ def test_files_that_are_too_large_or_empty(tmp_path: Path, monkeypatch: pytest.M
     (tmp_path / "empty.jpg").touch()
     with pytest.raises(DataError, match=r"empty.jpg: is empty"):
         load_photo(tmp_path / "empty.jpg", ColourEncoder().preprocess, None)
-    monkeypatch.setattr(photos_module, "MAX_BYTES", 10)
+    monkeypatch.setattr(reading, "MAX_BYTES", 10)
     with pytest.raises(DataError, match="over the limit of 10"):
         load_photo(paint(tmp_path / "a.png", "red"), ColourEncoder().preprocess, None)

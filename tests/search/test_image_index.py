@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from colour_encoder import PALETTE, ColourEncoder, StoppedEncoder, paint
 from inspect_index import counts
+from made_rows import kept
 from PIL import Image
 
 from user_itr.errors import ConfigError, IndexStoreError
@@ -39,7 +40,7 @@ def test_ranking_agrees_with_numpy(
     for path, image in zip(paths, pixels, strict=True):
         Image.fromarray(image).save(path)
     index.update(tmp_path / "noise", encoder, batch_size=7)
-    embeddings = encoder.encode_images(paths).astype(np.float64)
+    embeddings = kept(encoder.encode_images(paths), half=True)
     query = 5 * embeddings[3] - 4 * embeddings[8]
     exact = embeddings @ query / np.linalg.norm(query)
     hits = index.search(query, k=100)
@@ -150,10 +151,11 @@ def test_rebuild_with_another_model(
     assert opened.manifest.fingerprint == other.fingerprint
     assert opened.manifest.model == "new model"
     assert len(opened) == 8
-    assert sorted(p.name for p in index.path.iterdir() if p.name != "index.lock") == [
+    others = ("index.lock", "photos.db-wal", "photos.db-shm")
+    assert sorted(p.name for p in index.path.iterdir() if p.name not in others) == [
         "index.json",
-        "photos-2.lance",
         "photos-2.neighbours",
+        "photos.db",
     ]
 
 
@@ -178,7 +180,7 @@ def test_the_checkpoint_is_recorded(
         "dim": 8,
         "model": "a-name",
         "generation": 1,
-        "format_version": 2,
+        "format_version": 3,
     }
 
 
@@ -197,7 +199,7 @@ def test_folders_that_are_no_index(tmp_path: Path, photos: Path, encoder: Colour
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"format_version": 3}, "format version 3, and this user-itr reads up to 2; upgrade"),
+        ({"format_version": 4}, "format version 4, and this user-itr reads up to 3; upgrade"),
         ({"format_version": 1}, "made by an earlier user-itr"),
         ({"dim": "wide"}, "dim is 'wide'"),
         ({"dim": True}, "dim is True"),

@@ -7,18 +7,29 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
+from dataclasses import replace as replace_field
 from pathlib import Path
 
-import lancedb
 import numpy as np
 import pytest
 from colour_encoder import PALETTE, ColourEncoder, paint
-from inspect_index import content, counts
-from killable_index import kill_after_lines, make_photos, rows, running
+from damage import faults
+from inspect_index import content, counts, stored
+from killable_index import (
+    check_left,
+    copy,
+    fresh,
+    kill_after_lines,
+    make_photos,
+    running,
+    stop,
+    wait_for_lines,
+)
 from PIL import Image
 
 from user_itr.errors import IndexStoreError
 from user_itr.search import photos as photos_module
+from user_itr.search.found import photo_id
 from user_itr.search.index import ImageIndex
 from user_itr.search.manifest import PENDING, Manifest
 from user_itr.search.sentences import SentenceStore
@@ -45,16 +56,40 @@ def test_killed_outright_it_goes_on_to_what_was_never_killed(tmp_path: Path) -> 
             assert process.returncode == -signal.SIGKILL
         assert not still_there(workers)
         if Manifest.exists(where):
-            stored = rows(ImageIndex.open(where))["path"].to_pylist()
-            assert len(stored) == len(set(stored))
+            check_left(where, photos)
     with running(where, photos) as process:
         printed = process.communicate()[0]
         assert process.returncode == 0
     assert 0 < int(printed.split("ended with ")[1].split()[0]) < 150
-    whole = ImageIndex.create_or_open(tmp_path / "whole", ColourEncoder(), "model")
-    whole.update(photos, ColourEncoder())
-    assert rows(ImageIndex.open(where)).equals(rows(whole))
-    assert len(whole) == 150
+    assert stored(ImageIndex.open(where)) == stored(fresh(tmp_path / "whole", photos))
+
+
+@linux
+def test_copies_in_the_middle_of_a_run_are_whole(tmp_path: Path) -> None:
+    """The writer is stopped, as the power going stops it; with the log of the copy and without."""
+    photos, where = tmp_path / "photos", tmp_path / "index"
+    make_photos(photos, range(150))
+    copies = []
+    with running(where, photos) as process:
+        for moment in range(6):
+            if moment < 5:
+                wait_for_lines(process, 1 + 3 * (moment > 0))
+                stop(process)
+            else:
+                process.communicate()
+            for log in (True, False):
+                copies.append(copy(where, tmp_path / f"copy-{moment}-{log}", log=log))
+            if moment < 5:
+                process.send_signal(signal.SIGCONT)
+    whole = stored(fresh(tmp_path / "whole", photos))
+    for place in copies:
+        check_left(place, photos)
+    for place in copies[::3]:
+        index = ImageIndex.create_or_open(place, ColourEncoder(), "model")
+        index.update(photos, ColourEncoder())
+        assert stored(index) == whole
+        assert faults(place / "photos.db") == []
+    assert len({len(ImageIndex.open(place)) for place in copies}) > 2, "they are of several moments"
 
 
 @linux
@@ -67,9 +102,7 @@ def test_two_that_start_at_once_leave_one_index(tmp_path: Path) -> None:
     assert 0 in codes
     for code, sentence in zip(codes, said, strict=True):
         assert code == 0 or (code == 2 and "another process is writing to the index" in sentence)
-    whole = ImageIndex.create_or_open(tmp_path / "whole", ColourEncoder(), "model")
-    whole.update(photos, ColourEncoder())
-    assert rows(ImageIndex.open(where)).equals(rows(whole))
+    assert stored(ImageIndex.open(where)) == stored(fresh(tmp_path / "whole", photos))
 
 
 def test_an_index_that_is_being_made_is_not_made_again_by_another_model(tmp_path: Path) -> None:
@@ -114,33 +147,41 @@ def test_a_rebuild_has_its_sentences_before_it_serves(
     photos: Path, index: ImageIndex, encoder: ColourEncoder
 ) -> None:
     index.update(photos, encoder)
-    SentenceStore(index.path).replace(["a red thing"], encoder)
+    SentenceStore(index).replace(["a red thing"], encoder)
     other = ColourEncoder("other")
     rebuilt = ImageIndex.rebuild(index.path, other, "model")
     rebuilt.update(photos, other)
-    SentenceStore(index.path, rebuilt.manifest).replace(["a red thing"], other)
-    assert SentenceStore(index.path).manifest == index.manifest
+    SentenceStore(rebuilt).replace(["a red thing"], other)
+    assert stored(ImageIndex.open(index.path)) == stored(index)
     rebuilt.commit()
-    assert SentenceStore(index.path).texts() == ["a red thing"]
-    SentenceStore(index.path).replace(["another"], other)
+    opened = ImageIndex.open(index.path)
+    assert SentenceStore(opened).texts() == ["a red thing"]
+    SentenceStore(opened).replace(["another"], other)
+    assert SentenceStore(rebuilt).texts() == ["another"]
 
 
-def test_tables_without_a_first_version(
-    photos: Path, index: ImageIndex, encoder: ColourEncoder, tmp_path: Path
+def test_a_rebuild_that_was_killed_before_it_had_tables(
+    photos: Path, index: ImageIndex, encoder: ColourEncoder
 ) -> None:
-    """What a kill leaves between the making of a table's folder and its first version."""
-    for name in ("photos-1", "sentences-1"):
-        for part in ("data", "_versions"):
-            (tmp_path / "cut" / f"{name}.lance" / part).mkdir(parents=True)
+    index.update(photos, encoder)
+    wanted = replace_field(index.manifest, generation=2)
+    wanted.write(index.path, PENDING)
+    rebuilt = ImageIndex.rebuild(index.path, encoder, "model")
+    assert counts(rebuilt.update(photos, encoder)) == (8, 0, 0, 0)
+    rebuilt.commit()
+    assert stored(ImageIndex.open(index.path)) == stored(rebuilt)
+    assert faults(index.path / "photos.db") == []
+
+
+def test_an_index_that_was_killed_before_it_had_a_file(
+    photos: Path, encoder: ColourEncoder, index: ImageIndex, tmp_path: Path
+) -> None:
     index.manifest.write(tmp_path / "cut")
+    (tmp_path / "cut" / ".photos.db.77.partial").write_bytes(b"SQLite")
+    with pytest.raises(IndexStoreError, match="cannot be opened"):
+        ImageIndex.open(tmp_path / "cut")
     cut = ImageIndex.create_or_open(tmp_path / "cut", encoder, "model")
     assert counts(cut.update(photos, encoder)) == (8, 0, 0, 0)
-    sentences = SentenceStore(cut.path)
-    assert sentences.texts() == []
-    assert sentences.describe(np.ones(encoder.dim)) == []
-    sentences.replace(["a red thing"], encoder)
-    assert sentences.texts() == ["a red thing"]
-    assert lancedb.connect(cut.path).open_table("sentences-1").count_rows() == 1
 
 
 def overwrite(path: Path) -> None:
@@ -184,20 +225,21 @@ def test_a_photo_that_changes_while_it_is_read(
     with monkeypatch.context() as patch:
         patch.setattr(photos_module, "_read", disturbed)
         index.update(photos, encoder)
-    stored = {row["path"]: row for row in rows(index).to_pylist()}
-    assert len(stored) == len(rows(index))
+    found = index.facts(photo_id(str(red)))
+    [row] = [row for row in index.ask(lambda s: list(s.files())) if row.path == str(red)] or [None]
     if moment == "after":
-        assert stored[str(red)]["hash"] == photos_module.content_hash(before)
-        assert stored[str(red)]["size"] == len(before)
+        assert row is not None
+        assert row.hash == photos_module.content_hash(before)
+        assert row.state.size == len(before)
     elif change in (overwrite, replace):
-        assert stored[str(red)]["hash"] == photos_module.content_hash(red.read_bytes())
-        assert (stored[str(red)]["width"], stored[str(red)]["height"]) == (30, 20)
+        assert row is not None
+        assert row.hash == photos_module.content_hash(red.read_bytes())
+        assert found is not None
+        assert (found.width, found.height) == (30, 20)
     else:
-        assert str(red) not in stored
+        assert row is found is None
     index.update(photos, encoder)
-    fresh = ImageIndex.create_or_open(index.path.with_name("fresh"), encoder, "model")
-    fresh.update(photos, encoder)
-    assert content(index) == content(fresh)
+    assert content(index) == content(fresh(index.path.with_name("fresh"), photos))
 
 
 def test_photos_that_change_all_the_time(tmp_path: Path, encoder: ColourEncoder) -> None:
@@ -234,7 +276,5 @@ def test_photos_that_change_all_the_time(tmp_path: Path, encoder: ColourEncoder)
         stop.set()
         thread.join()
     index.update(folder, encoder)
-    fresh = ImageIndex.create_or_open(tmp_path / "fresh", encoder, "model")
-    fresh.update(folder, encoder)
-    assert content(index) == content(fresh)
+    assert content(index) == content(fresh(tmp_path / "fresh", folder))
     assert os.listdir(folder)  # noqa: PTH208

@@ -1,20 +1,20 @@
 from __future__ import annotations
 
 import threading
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from colour_encoder import PALETTE, ColourEncoder, paint
+from colour_encoder import ColourEncoder, paint
 from PIL import Image
 
 from user_itr.data.images import load_image
-from user_itr.errors import DataError
 from user_itr.features.preprocessing import Squash
 from user_itr.search import decoding as module
 from user_itr.search.decoding import decode_ahead
-from user_itr.search.photos import load_photo, outermost_with_images, scan
+from user_itr.search.photos import load_photo
 
 PREPROCESS = Squash(16, 16)
 SIDEWAYS = Image.Exif()
@@ -43,6 +43,30 @@ def test_size_is_that_of_the_upright_original(
     photo = load_photo(paint(tmp_path / name, "red", size, exif=exif), PREPROCESS, 16)
     assert (photo.width, photo.height) == upright
     assert photo.pixels.shape == (16, 16, 3)
+
+
+def test_a_photo_says_when_and_where(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif.get_ifd(0x8769)[36867] = "2021:05:06 10:11:12"
+    exif.get_ifd(0x8825).update({1: "S", 2: (33.0, 51.0, 0.0), 3: "E", 4: (151.0, 12.0, 36.0)})
+    for name in ("a.jpg", "a.png", "a.webp"):
+        photo = load_photo(paint(tmp_path / name, "red", exif=exif.tobytes()), PREPROCESS, 16)
+        assert photo.taken == datetime(2021, 5, 6, 10, 11, 12)
+        assert photo.location == pytest.approx((-33.85, 151.21))
+    photo = load_photo(paint(tmp_path / "b.jpg", "red"), PREPROCESS, 16)
+    assert (photo.taken, photo.location) == (None, None)
+
+
+def test_a_photo_of_200_megapixels(tmp_path: Path) -> None:
+    """Its header alone would be refused by Pillow's own limit; a draft decodes an eighth of it."""
+    size = (16_384, 12_288)
+    with Image.new("L", size, 90) as large:
+        large.save(tmp_path / "a.jpg", quality=20)
+    limit = Image.MAX_IMAGE_PIXELS
+    photo = load_photo(tmp_path / "a.jpg", PREPROCESS, 512)
+    assert (photo.width, photo.height) == size
+    assert np.abs(photo.pixels.astype(int) - 90).max() <= 3
+    assert limit == Image.MAX_IMAGE_PIXELS
 
 
 @pytest.mark.parametrize("draft", [None, 512])
@@ -89,34 +113,3 @@ def test_decode_ahead_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     batches.close()
     assert len(opened) <= 16
     assert not [t for t in threading.enumerate() if t.name.startswith("decode")]
-
-
-def test_scan_records_size_and_time_and_reports_odd_files(tmp_path: Path) -> None:
-    good = paint(tmp_path / "good.png", "red")
-    (tmp_path / "note.txt").write_text("no picture")
-    (tmp_path / "broken.jpg").symlink_to(tmp_path / "nowhere")
-    odd = tmp_path / "caf\udce9.png"
-    good.with_name("x").write_bytes(b"")
-    try:
-        good.with_name("x").rename(odd)
-    except OSError:
-        odd = None
-    files, skipped = scan(tmp_path)
-    assert files == {str(good): (good.stat().st_size, good.stat().st_mtime_ns)}
-    assert [path for path, _ in skipped] == [tmp_path / "broken.jpg", *([odd] if odd else [])]
-    assert "cannot be read" in skipped[0][1]
-    if odd:
-        assert "UTF-8" in skipped[1][1]
-
-
-def test_outermost_folders(tmp_path: Path) -> None:
-    for name in ("a/x", "b", "ab"):
-        paint(tmp_path / name / "1.png", next(iter(PALETTE)))
-    (tmp_path / "bare").mkdir()
-    folders = [tmp_path / name for name in ("b", "a/x", "a", "ab")]
-    wanted = [tmp_path / name for name in ("a", "ab", "b")]
-    assert outermost_with_images(folders, allow_empty=False) == wanted
-    for lost in ("bare", "missing"):
-        with pytest.raises(DataError, match=f"{lost}.*--allow-empty"):
-            outermost_with_images([*folders, tmp_path / lost], allow_empty=False)
-        assert outermost_with_images([*folders, tmp_path / lost], allow_empty=True) == wanted

@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
 
 pytest.importorskip("obstore", reason="the extra `s3` is not installed")
@@ -19,6 +18,7 @@ pytest.importorskip("moto.server", reason="moto is not installed")
 
 from colour_encoder import PALETTE, ColourEncoder, paint
 from inspect_index import counts
+from made_rows import put, unit
 from s3_server import VARIABLES, s3_server, without_conditions
 from shared_reader import counts_until
 
@@ -30,13 +30,13 @@ from user_itr.search import index as index_module
 from user_itr.search import lease as lease_module
 from user_itr.search.index import ImageIndex
 from user_itr.search.lease import Lease
-from user_itr.search.location import LOCK, location_of
+from user_itr.search.location import LOCK, Place, location_of
 from user_itr.search.manifest import Manifest
 from user_itr.search.object_store import ObjectStore
-from user_itr.search.photos import photo_id
 from user_itr.search.query import search_text
 from user_itr.search.sentences import SentenceStore
-from user_itr.search.table import PhotoTable, drop_tables, write_lock
+from user_itr.search.store.lance import LanceStore, drop_tables
+from user_itr.search.table import write_lock
 
 DIM = 16
 
@@ -58,22 +58,12 @@ def place() -> str:
     return f"s3://photos/{uuid.uuid4().hex}/index"
 
 
-def add(table: PhotoTable, first: int, count: int) -> None:
-    vectors = np.random.default_rng(first).normal(size=(count, DIM))
-    names = [f"/p/{row}" for row in range(first, first + count)]
-    ids = [photo_id(name) for name in names]
-    ones = [1] * count
-    table.add(
-        table.rows(
-            vectors / np.linalg.norm(vectors, axis=1, keepdims=True),
-            **dict.fromkeys(("size", "mtime_ns", "width", "height"), ones),
-            id=ids,
-            path=names,
-            hash=ids,
-            taken=[None] * count,
-            root=["/p"] * count,
-        )
-    )
+def opened(place: Place, *, create: bool) -> LanceStore:
+    return LanceStore(location_of(place), "photos-1", "sentences-1", DIM, create=create)
+
+
+def add(store: LanceStore, first: int, count: int) -> None:
+    put(store, [f"/p/{row}" for row in range(first, first + count)], unit(count, DIM, first))
 
 
 def test_an_index_in_a_bucket_does_what_one_in_a_folder_does(
@@ -89,16 +79,16 @@ def test_an_index_in_a_bucket_does_what_one_in_a_folder_does(
     report = index.update(photos, encoder)
     assert (counts(report), report.moved) == ((0, 1, len(PALETTE) - 3, 1), 1)
 
-    opened = ImageIndex.open(place + "/")
-    assert str(opened.location) == place
-    assert len(opened) == len(PALETTE) - 1
+    opened_index = ImageIndex.open(place + "/")
+    assert str(opened_index.location) == place
+    assert len(opened_index) == len(PALETTE) - 1
     for words, path in (("green", green), ("blue", photos / "sea.png")):
-        assert search_text(opened, encoder, words)[0].path == path
-    SentenceStore(place).replace([f"something {colour}" for colour in PALETTE], encoder)
-    described = SentenceStore(place).describe(encoder.encode_text(["blue"])[0], 1)
+        assert search_text(opened_index, encoder, words)[0].path == path
+    SentenceStore(index).replace([f"something {colour}" for colour in PALETTE], encoder)
+    described = SentenceStore(opened_index).describe(encoder.encode_text(["blue"])[0], 1)
     assert [one.text for one in described] == ["something blue"]
     with pytest.raises(IndexStoreError, match="in no folder"):
-        _ = opened.path
+        _ = opened_index.path
 
     stored = ObjectStore(place)._store.list().collect()
     assert len(stored) > 5
@@ -110,7 +100,7 @@ def test_an_index_in_a_bucket_does_what_one_in_a_folder_does(
 
 def test_readers_see_whole_commits_while_one_process_writes(place: str) -> None:
     last = 120
-    writer = PhotoTable(place, "photos-1", DIM, create=True)
+    writer = opened(place, create=True)
     add(writer, 0, 10)
     command = [sys.executable, str(Path(__file__).with_name("shared_reader.py")), place]
     process = subprocess.Popen(
@@ -122,7 +112,7 @@ def test_readers_see_whole_commits_while_one_process_writes(place: str) -> None:
 
     def read() -> None:
         try:
-            table = PhotoTable(place, "photos-1", DIM, create=False)
+            table = opened(place, create=False)
             seen.extend(counts_until(table, DIM, last, ready.set))
         except BaseException as error:
             errors.append(error)
@@ -138,7 +128,7 @@ def test_readers_see_whole_commits_while_one_process_writes(place: str) -> None:
             for first in range(10, last, 10):
                 add(writer, first, 10)
                 if first % 30 == 0:
-                    writer.compact()
+                    writer.finish()
         out, err = process.communicate(timeout=60)
     finally:
         process.kill()
@@ -153,14 +143,14 @@ def test_readers_see_whole_commits_while_one_process_writes(place: str) -> None:
 
 
 def test_compacting_leaves_other_readers_their_version(place: str) -> None:
-    writer = PhotoTable(place, "photos-1", DIM, create=True)
+    writer = opened(place, create=True)
     add(writer, 0, 10)
-    reader = PhotoTable(place, "photos-1", DIM, create=False)
+    reader = opened(place, create=False)
     reader._table.checkout(reader._table.version)  # as in the middle of a long query
     for first in range(10, 50, 10):
         add(writer, first, 10)
-    assert writer.delete([f"/p/{row}" for row in range(10)]) == 10
-    writer.compact()
+    assert writer.remove([f"/p/{row}" for row in range(10)]) == 10
+    writer.finish()
     assert sorted(reader._table.to_arrow()["path"].to_pylist()) == [f"/p/{x}" for x in range(10)]
     assert len(reader) == 40
 
@@ -170,7 +160,7 @@ def test_one_writer_at_a_time(place: str, photos: Path, encoder: ColourEncoder) 
     with write_lock(place):
         for attempt in (
             lambda: index.update(photos, encoder),
-            lambda: SentenceStore(place).replace(["a"], encoder),
+            lambda: SentenceStore(index).replace(["a"], encoder),
             lambda: ImageIndex.rebuild(place, encoder, "model"),
         ):
             with pytest.raises(IndexStoreError, match=r"another process is writing .*process \d+"):
@@ -212,14 +202,14 @@ def test_a_dead_writers_lease_is_taken_over(place: str, clock: SimpleNamespace) 
 
 def test_a_process_that_lost_its_lease_writes_no_more(place: str, clock: SimpleNamespace) -> None:
     location = location_of(place)
-    table = PhotoTable(location, "photos-1", DIM, create=True)
+    table = opened(location, create=True)
     with location.lock():
         add(table, 0, 10)
         clock.now += 1_000
         for attempt in (
             lambda: add(table, 10, 10),
-            lambda: table.delete(["/p/1"]),
-            lambda: table.compact(),
+            lambda: table.remove(["/p/1"]),
+            lambda: table.finish(),
             lambda: drop_tables(location, keep=[]),
             lambda: location.replace("index.json", b""),
         ):

@@ -14,8 +14,8 @@ from inspect_index import content, counts
 from PIL import Image
 
 from user_itr.errors import ConfigError, DataError, IndexStoreError
-from user_itr.search import update as update_module
 from user_itr.search.index import ImageIndex
+from user_itr.search.update import encoding as encoding_module
 
 
 def test_incremental_update(photos: Path, index: ImageIndex, encoder: ColourEncoder) -> None:
@@ -45,7 +45,8 @@ def test_an_incremental_index_equals_a_fresh_one(
 ) -> None:
     index.update(photos, encoder, batch_size=3)
     paint(photos / "red.png", "green")
-    shutil.rmtree(photos / "even")
+    for name in ("green", "yellow"):
+        (photos / "even" / f"{name}.png").unlink()
     index.update(photos, encoder, batch_size=2, workers=1)
     fresh = ImageIndex.create_or_open(tmp_path / "fresh", encoder, "model")
     fresh.update(photos, encoder)
@@ -193,8 +194,8 @@ KILLED = """
 import os, sys
 from pathlib import Path
 from colour_encoder import ColourEncoder
-from user_itr.search import update
 from user_itr.search.index import ImageIndex
+from user_itr.search.update import encoding
 
 class Killed(ColourEncoder):
     batches = 0
@@ -204,7 +205,7 @@ class Killed(ColourEncoder):
         self.batches += 1
         return super().encode_pixels(pixels)
 
-update.CHUNK_ROWS = 8
+encoding.CHUNK_ROWS = 8
 encoder = Killed()
 ImageIndex.create_or_open(sys.argv[1], encoder, "model").update(sys.argv[2], encoder, batch_size=4)
 """
@@ -238,7 +239,7 @@ def test_a_slow_run_writes_by_the_clock(
             lengths.append(len(index))
             return super().encode_pixels(pixels)
 
-    monkeypatch.setattr(update_module, "CHUNK_SECONDS", 0.0)
+    monkeypatch.setattr(encoding_module, "CHUNK_SECONDS", 0.0)
     index.update(photos, Watching(), batch_size=3)
     assert lengths == [0, 3, 6]
 

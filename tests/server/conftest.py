@@ -38,7 +38,7 @@ def photos(tmp_path: Path) -> Path:
 def index(tmp_path: Path, photos: Path, encoder: ColourEncoder) -> ImageIndex:
     index = ImageIndex.create_or_open(tmp_path / "index", encoder, "model")
     index.update(photos, encoder)
-    SentenceStore(index.path).replace([f"something {colour}" for colour in PALETTE], encoder)
+    SentenceStore(index).replace([f"something {colour}" for colour in PALETTE], encoder)
     return index
 
 

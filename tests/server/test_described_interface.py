@@ -38,7 +38,7 @@ def described(tmp_path_factory: pytest.TempPathFactory) -> Any:
     encoder = ColourEncoder()
     index = ImageIndex.create_or_open(home / "index", encoder, "model")
     index.update(home / "photos", encoder)
-    SentenceStore(index.path).replace(["something red"], encoder)
+    SentenceStore(index).replace(["something red"], encoder)
     limits = Limits(requests_burst=10**9, upload_bytes=100_000)
     app = create_app(index, encoder, hosts=None, limits=limits, cache=home / "cache")
     return schemathesis.openapi.from_asgi("/openapi.json", app)

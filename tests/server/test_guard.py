@@ -4,7 +4,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from starlette.testclient import TestClient
 
-from user_itr.search.photos import photo_id
+from user_itr.search.found import photo_id
 from user_itr.server.app import create_app
 from user_itr.server.guard import COOKIE, HEADERS
 

@@ -17,8 +17,8 @@ from colour_encoder import ColourEncoder, paint
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
+from user_itr.search.found import photo_id
 from user_itr.search.index import ImageIndex
-from user_itr.search.photos import photo_id
 from user_itr.server import encoding
 from user_itr.server.app import create_app
 from user_itr.server.guard import COOKIE, HEADERS

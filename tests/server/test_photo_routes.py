@@ -9,7 +9,7 @@ from colour_encoder import PALETTE, paint
 from PIL import Image
 from starlette.testclient import TestClient
 
-from user_itr.search.photos import photo_id
+from user_itr.search.found import photo_id
 from user_itr.server.app import create_app
 from user_itr.server.limits import Limits
 from user_itr.server.pictures import PRUNE_EVERY, Pictures

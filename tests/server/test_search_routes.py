@@ -10,8 +10,8 @@ from colour_encoder import PALETTE, ColourEncoder, paint
 from PIL import Image
 from starlette.testclient import TestClient
 
+from user_itr.search.found import photo_id
 from user_itr.search.index import ImageIndex
-from user_itr.search.photos import photo_id
 from user_itr.search.query import search
 
 

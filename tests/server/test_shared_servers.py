@@ -17,9 +17,8 @@ from s3_server import VARIABLES, s3_server
 from starlette.testclient import TestClient
 
 from user_itr.search import index as index_module
-from user_itr.search.found import PhotoFacts
+from user_itr.search.found import PhotoFacts, photo_id
 from user_itr.search.index import ImageIndex
-from user_itr.search.photos import photo_id
 from user_itr.search.sentences import SentenceStore
 from user_itr.server.app import create_app
 from user_itr.server.pictures import GoneError, Pictures
@@ -38,8 +37,9 @@ def servers(
         endpoint = stack.enter_context(s3_server("team"))
         for name, value in {**VARIABLES, "AWS_ENDPOINT_URL": endpoint}.items():
             monkeypatch.setenv(name, value)
-        ImageIndex.create_or_open(PLACE, encoder, "model").update(photos, encoder)
-        SentenceStore(PLACE).replace([f"something {colour}" for colour in PALETTE], encoder)
+        index = ImageIndex.create_or_open(PLACE, encoder, "model")
+        index.update(photos, encoder)
+        SentenceStore(index).replace([f"something {colour}" for colour in PALETTE], encoder)
         yield [
             stack.enter_context(
                 TestClient(

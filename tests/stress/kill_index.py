@@ -2,6 +2,9 @@
 
     python tests/stress/kill_index.py --kills 50 --photos 2000
 
+Each run is first stopped for a copy of the index's files, as a power cut leaves them, one with
+SQLite's log and one without; every copy is valid, and one of them is brought up to date as well.
+
 Real processes with real decode workers. Between kills some photos are moved, changed, removed and
 added, and with --restless a thread goes on changing photos while they are read.
 """
@@ -11,7 +14,6 @@ from __future__ import annotations
 import argparse
 import random
 import shutil
-import subprocess
 import sys
 import tempfile
 import threading
@@ -22,11 +24,20 @@ from PIL import Image
 
 sys.path.append(str(Path(__file__).parents[1] / "search"))
 from colour_encoder import ColourEncoder
-from killable_index import BATCH, make_photos, rows, running
+from damage import faults
+from inspect_index import stored
+from killable_index import (
+    BATCH,
+    check_left,
+    copy,
+    make_photos,
+    running,
+    stop,
+    wait_for_lines,
+)
 from processes import descendants, still_there
 
 from user_itr.search.index import ImageIndex
-from user_itr.search.manifest import Manifest
 
 MOST_BATCHES = 30
 """A run is killed after so many batches of 16 at the latest: it takes several to get to its end."""
@@ -64,21 +75,14 @@ def disturb(photos: Path, seed: int, stop: threading.Event) -> None:
                 file.truncate(dice.randrange(300))
 
 
-def wait_for_lines(process: subprocess.Popen[str], lines: int) -> None:
-    """Wait until the update has told of so many batches, or has ended."""
-    for _ in range(lines):
-        if not process.stdout.readline():
-            return
-
-
-def check_valid(where: Path) -> int:
-    """Open what a kill left; returns how many photos it has."""
-    if not Manifest.exists(where):
-        return 0
-    table = rows(ImageIndex.create_or_open(where, ColourEncoder(), "model"))
-    paths = table["path"].to_pylist()
-    assert len(paths) == len(set(paths)), "a photo is in the index twice"
-    return len(paths)
+def copy_of(where: Path, log: bool) -> Path:
+    """A copy beside the index, in the place of the one before."""
+    place = where.with_name(f"copy-{'with' if log else 'without'}")
+    shutil.rmtree(place, ignore_errors=True)
+    if not where.exists():  # the run had not come so far
+        place.mkdir()
+        return place
+    return copy(where, place, log=log)
 
 
 def main() -> None:
@@ -99,12 +103,13 @@ def main() -> None:
         seconds = time.monotonic() - begun
         batch_seconds = seconds * BATCH / options.photos
         print(f"{options.photos:,} photos, {seconds:.1f} s undisturbed", flush=True)
-        kills, rounds, at = 0, 0, []
+        kills, rounds, at, cut = 0, 0, [], []
+        copies: list[Path] = []
         while kills < options.kills:
             rounds += 1
             while kills < options.kills:
-                stop = threading.Event()
-                thread = threading.Thread(target=disturb, args=(photos, kills, stop))
+                ended_by = threading.Event()
+                thread = threading.Thread(target=disturb, args=(photos, kills, ended_by))
                 if options.restless:
                     thread.start()
                 with running(where, photos) as process:
@@ -113,16 +118,20 @@ def main() -> None:
                     time.sleep(dice.uniform(0, 2 * batch_seconds))
                     workers = descendants(process.pid)
                     ended = process.poll() is not None
+                    if not ended:
+                        stop(process)
+                        copies = [copy_of(where, log) for log in (True, False)]
                     process.kill()
                     process.wait()
-                stop.set()
+                ended_by.set()
                 if options.restless:
                     thread.join()
                 if ended:
                     break
                 kills += 1
                 assert not (left := still_there(workers)), f"workers {left} live on"
-                at.append(check_valid(where))
+                at.append(check_left(where, photos))
+                cut.append([check_left(place, photos) for place in copies])
             with running(where, photos) as process:
                 printed = process.communicate()
                 assert process.returncode == 0, printed[1]
@@ -130,15 +139,23 @@ def main() -> None:
                 Path(temporary) / f"fresh-{rounds}", ColourEncoder(), "model"
             )
             fresh.update(photos, ColourEncoder())
-            assert rows(ImageIndex.open(where)).equals(rows(fresh)), "not as if left alone"
+            whole = stored(fresh)
+            assert stored(ImageIndex.open(where)) == whole, "not as if left alone"
+            for place in copies:
+                later = ImageIndex.create_or_open(place, ColourEncoder(), "model")
+                later.update(photos, ColourEncoder())
+                assert stored(later) == whole, "a copy is not as if left alone"
+                assert faults(place / "photos.db") == []
             shutil.rmtree(fresh.path)
             print(f"round {rounds}: {kills} kills, photos in: {' '.join(map(str, at))}", flush=True)
-            at = []
+            print(f"    in copies with the log and without: {cut}", flush=True)
+            at, cut = [], []
             if rounds % 3:
                 change(photos, dice)
             else:
                 shutil.rmtree(where)
-        print(f"{kills} kills in {rounds} rounds: each index as if left alone")
+                copies = []
+        print(f"{kills} kills in {rounds} rounds, {2 * kills} copies: each as if left alone")
 
 
 if __name__ == "__main__":

@@ -57,6 +57,15 @@ GATHERED: dict[str, tuple[str, ...]] = {
         "objective.queue_weight=0",
         "model.image.guide_norm_regions=6",
     ),
+    "published": (
+        "momentum.policy=published",
+        "momentum.queue_begins=random",
+        "model.image.guide_init=xavier",
+        "model.image.region_dropout=0.5",
+        "objective.mask_siblings=false",
+        "objective.mask_equal_captions=true",
+        "training.order=pairs",
+    ),
 }
 SHORT_FLOATS: dict[str, tuple[str, ...]] = {
     "bfloat16": ("training.precision=bf16-mixed",),

@@ -314,3 +314,25 @@ def test_fewer_groups_encode_to_the_same_embeddings() -> None:
         encoder.encode_groups(fewer.tokens, fewer.masks),
         encoder.encode_groups(batch.tokens, batch.masks),
     )
+
+
+def test_pairs_in_plain_random_order_show_every_caption_once() -> None:
+    counts = [5] * 40
+    batches = source(counts, batch_size=20, order="pairs")
+    seen, together = [], 0
+    for batch in batches.epoch(0):
+        seen += captions_of(batch)
+        together += len(batch.image_owner) - len(batch.image_owner.unique())
+    assert sorted(seen) == list(range(200))
+    # Among 20 of 200 pairs, each image with 5: 20 - 40 (1 - C(195, 20) / C(200, 20)) = 3.4 a batch.
+    assert 15 < together < 55
+    by_rounds = source(counts, batch_size=20).epoch(0)
+    assert all(len(batch.image_owner.unique()) == 20 for batch in by_rounds)
+
+
+@pytest.mark.parametrize(("batch_size", "full"), [(7, 4), (10, 3), (31, 0)])
+def test_a_last_batch_that_is_not_full_is_left_out(batch_size: int, full: int) -> None:
+    batches = source([3] * 10, batch_size=batch_size, drop_last=True)
+    sizes = [len(batch.regions) for batch in batches.epoch(0)]
+    assert sizes == [batch_size] * full
+    assert batches.batches_per_epoch == full

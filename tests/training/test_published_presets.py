@@ -114,10 +114,11 @@ def test_one_step_one_checkpoint_one_evaluation_in_folds(
             moved = (base.get_parameter(name) - before).abs().max()
             assert 0 < moved <= 1.01 * rate + settings.optimizer.weight_decay * rate
 
-    # Momentum encoders and queues as published.
+    # Momentum encoders and queues as published: full from the start, of no image's vectors.
     for queue in (contrast.image_queue, contrast.caption_queue):
         assert queue.embeddings.shape == (settings.momentum.queue_length, 1024)
-        assert int(queue.filled) == BATCH
+        assert int(queue.filled) == settings.momentum.queue_length
+        assert int(queue.pointer) == int((queue.owners >= 0).sum()) == BATCH
     moved = (model.text.linear.weight - contrast.encoder.text.linear.weight).abs().max()
     assert 0 < moved <= 1.01 * settings.optimizer.rate
     del resumed, model, contrast, base

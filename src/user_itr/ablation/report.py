@@ -21,7 +21,7 @@ from user_itr.evaluation.bootstrap import RESAMPLES
 COLUMNS = ("row", "seed", "status", *METRICS, "best epoch", "minutes", "parameters", "note")
 SUMMARY_COLUMNS = (
     *("row", "label", "seeds", "metric", "mean", "deviation"),
-    *("difference", "low", "high", "p"),
+    *("difference", "low", "high", "p", "seeds low", "seeds high"),
 )
 
 
@@ -72,13 +72,16 @@ def summary_csv(summaries: Sequence[RowSummary]) -> str:
             against = (tested.value, tested.low, tested.high) if tested else (None,) * 3
             texts = ["" if figure is None else f"{figure:.4f}" for figure in (*figures, *against)]
             p_value = f"{tested.p_value:.4g}" if tested else ""
-            lines.append([one.name, one.label, len(one.measured), key, *texts, p_value])
+            seeds = ["", ""]
+            if one.over_seeds is not None:
+                seeds = [f"{bound:.4f}" for bound in one.over_seeds[key]]
+            lines.append([one.name, one.label, len(one.measured), key, *texts, p_value, *seeds])
     return _csv(lines)
 
 
 def summary_markdown(grid: Grid, summaries: Sequence[RowSummary], results: Sequence[Result]) -> str:
     """The summary as a Markdown table with what one has to know to read it."""
-    heads = ["", "seeds", *METRICS, "difference in rsum [95 %]", "p"]
+    heads = ["", "seeds", *METRICS, "difference in rsum [95 %]", "p", "over seeds"]
     lines = [
         f"{grid.description.strip()}",
         "",
@@ -126,6 +129,7 @@ def _cells(grid: Grid, one: RowSummary) -> list[str]:
         str(len(one.measured)),
         *(_with_deviation(one.mean[key], one.deviation[key]) for key in METRICS),
         *_test_cells(grid, one),
+        "" if one.over_seeds is None else "[{:+.1f}, {:+.1f}]".format(*one.over_seeds["rsum"]),
     ]
 
 
@@ -146,7 +150,8 @@ def _notes(grid: Grid) -> list[str]:
         "Dev split; recalls in percent, mean ± sample standard deviation over seeds. Differences",
         f"are to {reference}, over the seeds that both rows have. Interval and p-value come from a",
         f"paired bootstrap over images ({RESAMPLES:,} resamples): they speak of other images, not",
-        "of other seeds.",
+        "of other seeds. Of those speaks the last column, Student's 95 % interval of the paired",
+        "differences of seeds.",
     ]
 
 

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from user_itr.errors import MissingExtraError
-from user_itr.model.embedder import Embedder
+
+if TYPE_CHECKING:
+    from user_itr.model.embedder import Embedder
+    from user_itr.runtime.encoder import OnnxEncoder
 
 try:
     from langchain_core.embeddings import Embeddings
@@ -23,7 +27,7 @@ class UserItrEmbeddings(Embeddings):
         model: what `user_itr.load()` gives.
     """
 
-    def __init__(self, model: Embedder) -> None:
+    def __init__(self, model: Embedder | OnnxEncoder) -> None:
         self.model = model
 
     def embed_documents(self, texts: list[str]) -> list[list[float]]:

@@ -11,8 +11,8 @@ import torch
 from PIL import Image
 
 from user_itr.errors import MissingExtraError
-from user_itr.model.embedder import Embedder, load
 from user_itr.pretrained import DEFAULT
+from user_itr.runtime.loading import load
 
 try:
     from sentence_transformers.sentence_transformer.modules import InputModule
@@ -36,7 +36,7 @@ class UserItrModule(InputModule):
     def __init__(self, model: str = DEFAULT) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.model = str(model)
-        self._embedder: Embedder = load(model)
+        self._embedder = load(model)
 
     @property
     def modalities(self) -> list[Any]:

@@ -17,7 +17,9 @@ import pyarrow.parquet as pq
 from user_itr.data.images import find_files
 from user_itr.data.webdataset import ArchiveMember, Sample, list_samples
 from user_itr.errors import CollectionError, DataError
-from user_itr.search.photos import Skipped, scan
+from user_itr.search.leaving_out import WalkOptions
+from user_itr.search.photos import Skipped
+from user_itr.search.walk import walk
 
 ARCHIVE_SUFFIX = ".tar"
 _SCHEMA = pa.schema(
@@ -192,9 +194,10 @@ def _entries(sources: Sequence[Path]) -> Iterator[Item | Skipped]:
         if not source.is_dir():
             yield from _archive(source)
             continue
-        files, skipped = scan(source)
-        yield from skipped
-        for path in files:
+        found = walk(str(source), WalkOptions(include_hidden=True))  # data sets are taken whole
+        yield from found.skipped
+        yield from ((Path(folder), f"{reason}.") for folder, reason in found.troubles.items())
+        for path in sorted(found.files):
             yield Item(str(source), Path(path).relative_to(source).as_posix(), Path(path))
         for archive in find_files(source, {ARCHIVE_SUFFIX}):
             yield from _archive(archive)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 app = typer.Typer(
     help="Check a captioned image set, print its order, or write the demo's.",
     no_args_is_help=True,
+    add_completion=False,
     rich_markup_mode=None,
 )
 

@@ -12,10 +12,9 @@ _Say = Callable[[str], None]
 
 PHOTO_QUERIES = (
     "a man takes a photo with a camera",
-    "a motorcycle",
     "an astronaut in an orange suit",
-    "a flower",
-    "a building with a red roof",
+    "a cat",
+    "stars in the night sky",
 )
 QUERIES = {
     "openmoji": ("a drawing of a dog", "red fruit", "a musical instrument"),
@@ -36,7 +35,7 @@ def demo_command(
         600, "--drawings", min=50, help="Most drawings to train on, where there is no corpus."
     ),
 ) -> None:
-    """Index photos that an installed package ships and search them; with --train, train first.
+    """Index sample photos and search them; with --train, train a model first (extra: train).
 
     Run again, it starts from what is there: data, features, models and indexes are kept.
     """
@@ -61,13 +60,13 @@ def _photos(out: Path) -> None:
 
     folder, index = out / "photos", out / "index"
     count = len(copy_sample_photos(folder))
-    say(f"1. Photos: {count} that scikit-image and others install, copied to {folder}")
+    say(f"1. Photos: {count} in the public domain, copied to {folder}")
     _index_and_search(DEFAULT, folder, index, PHOTO_QUERIES, say, first_step=2, top=3)
     say("Done. What to try next")
     for command in (
         f"user-itr serve --index {index}   # then open http://127.0.0.1:8765/",
         f'user-itr search "your own words" --index {index}',
-        f"user-itr search --image {folder / 'moon.png'} --index {index}",
+        f"user-itr search --image {folder / 'cat.jpg'} --index {index}",
         "user-itr index ~/Pictures",
         "user-itr demo --train",
     ):

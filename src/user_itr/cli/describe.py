@@ -15,6 +15,7 @@ from user_itr.cli.index import (
     print_table,
 )
 from user_itr.cli.printing import printable
+from user_itr.cli.query_photo import query_photo
 
 
 def sentences_command(
@@ -34,12 +35,14 @@ def sentences_command(
     found = [sentence for file in files for sentence in read_sentences(file)]
     opened = ImageIndex.open(index or default_index())
     encoder = load_encoder(find_model(model, opened.location))
-    count = SentenceStore(opened.location, opened.manifest).replace(found, encoder)
+    count = SentenceStore(opened).replace(found, encoder)
     typer.echo(f"{count:,} sentences in {printable(opened.location)}")
 
 
 def describe_command(
-    photo: Path = typer.Argument(..., help="A photo, indexed or not."),
+    photo: Path = typer.Argument(
+        ..., help="A photo, indexed or not; - reads it from standard input."
+    ),
     index: str | None = typer.Option(None, "--index", help=INDEX_HELP),
     top: int = typer.Option(5, "--top", "-k", min=1, max=1_000, help="Number of sentences."),
     as_json: bool = typer.Option(False, "--json", help="Print JSON."),
@@ -57,7 +60,7 @@ def describe_command(
     from user_itr.search.sentences import SentenceStore
 
     opened = ImageIndex.open(index or default_index())
-    store = SentenceStore(opened.location, opened.manifest)
+    store = SentenceStore(opened)
     if not len(store):
         typer.echo(
             f"{opened.location}: no sentences are indexed; add some with `user-itr sentences "
@@ -65,11 +68,13 @@ def describe_command(
             err=True,
         )
         raise typer.Exit(1)
-    encoder = load_encoder(find_model(model, opened.location))
-    opened.check_model(encoder)
+    with query_photo(photo) as file:
+        encoder = load_encoder(find_model(model, opened.location))
+        opened.check_model(encoder)
+        found = store.describe(photo_embedding(encoder, file), top)
     results = [
         {"match": match_percent(s.score, encoder.calibration), "score": s.score, "text": s.text}
-        for s in store.describe(photo_embedding(encoder, photo), top)
+        for s in found
     ]
     if as_json:
         typer.echo(json.dumps({"image": str(photo), "sentences": results}, indent=2))

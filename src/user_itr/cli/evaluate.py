@@ -37,6 +37,12 @@ def evaluate_command(
     split: str = typer.Option("test", "--split", help="Split to evaluate."),
     format: str = typer.Option("auto", "--format", help="Reader of the captioned set."),
     images: Path | None = typer.Option(None, "--images", help="Image folder of the set."),
+    ids: Path | None = typer.Option(
+        None,
+        "--ids",
+        help="dataset_coco.json with MSCOCO's ids of a set without them, like SCAN's folder, for "
+        "--cxc and --eccv.",
+    ),
     features: Path | None = typer.Option(
         None, "--features", help="Feature store; one in the cache folder by default."
     ),
@@ -136,7 +142,7 @@ def evaluate_command(
     loading = _Loading(
         models,
         split,
-        {"data": data, "format": format, "images": images},
+        {"data": data, "format": format, "images": images, "ids": ids},
         features,
         caption_image,
         (image_ids, caption_ids),
@@ -231,6 +237,7 @@ class _Loading:
         return embedders, loaded
 
     def _items(self, loaded: dict[Path, LoadedSplit], files: dict[Path, ScoreFiles]) -> Items:
+        from user_itr.data.coco_ids import with_coco_ids
         from user_itr.data.readers import load_captions
         from user_itr.evaluation.items import first_captions, read_owners
         from user_itr.evaluation.sources import items_of_files
@@ -247,6 +254,8 @@ class _Loading:
                 images=self.given["images"],
                 pictures=False,
             )
+            if self.given["ids"] is not None:
+                whole = with_coco_ids(whole, self.given["ids"])
         else:
             first = next(iter(files.values()))
             owner = None if owners is None else read_owners(owners)

@@ -1,12 +1,17 @@
-"""`user-itr export`: a trained model as a folder to give away."""
+"""`user-itr export`: a trained model as a folder to give away, which runs without PyTorch."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 import typer
 
-from user_itr.errors import CheckpointError
+from user_itr.errors import CheckpointError, ConfigError
+from user_itr.extras import extra_needed
+
+if TYPE_CHECKING:
+    from user_itr.model.onnx_files import Precision
 
 
 def export_command(
@@ -20,26 +25,33 @@ def export_command(
     calibrate: bool = typer.Option(
         True, "--calibrate/--no-calibrate", help="Fit the match percentages that searches show."
     ),
-    half: bool = typer.Option(
-        True, "--half/--full", help="Weights in float16, half the size, or in float32."
+    precision: str = typer.Option(
+        "float16",
+        "--precision",
+        help="Of the weights: float16, float32, or int8, which is a model of its own.",
     ),
 ) -> None:
-    """Write a model to share: no paths of this machine, float16, calibrated on the dev split.
+    """Write a model to share, for ONNX Runtime: calibrated, no paths of this machine in it.
+
+    The embeddings are compared with PyTorch's before the folder is there. In float16 and float32
+    they may be searched in an index that the run itself made, and the folder is a checkpoint too.
 
     Exit code: 0 done, 2 a mistake.
     """
-    from user_itr.cli.progress import progress_of
-    from user_itr.model.checkpoint import load_model
-    from user_itr.model.embedder import Embedder
-    from user_itr.model.exporting import export_model
-    from user_itr.model.split_embeddings import embed_split
-
+    if precision not in ("float16", "float32", "int8"):
+        raise ConfigError(f"--precision {precision!r}: use float16, float32 or int8.")
     if out.exists():
         raise CheckpointError(f"{out}: is there already; choose another folder.")
+    with extra_needed("export"):
+        from user_itr.cli.progress import progress_of
+        from user_itr.model.checkpoint import load_model
+        from user_itr.model.embedder import Embedder
+        from user_itr.model.exporting import export_model
+        from user_itr.model.split_embeddings import embed_split
     trained = load_model(model)
     embedded = None
     if calibrate:
         embedded = embed_split(Embedder(trained), split, progress_of, data=data, features=features)
-    export_model(trained, out, embedded, half=half)
+    cosine = export_model(trained, out, embedded, precision=cast("Precision", precision))
     size = sum(file.stat().st_size for file in out.iterdir())
-    typer.echo(f"{out}: {size / 1e6:.1f} MB")
+    typer.echo(f"{out}: {size / 1e6:.1f} MB, least cosine to PyTorch's embeddings {cosine:.4f}")

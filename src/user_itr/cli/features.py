@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 app = typer.Typer(
     help="Turn images into region features, and look into a feature store.",
     no_args_is_help=True,
+    add_completion=False,
     rich_markup_mode=None,
 )
 
@@ -72,9 +73,10 @@ def extract(
     from user_itr.features.extraction import extract_features
     from user_itr.features.guides.registry import create_guide, guide_folder
     from user_itr.features.guides.storage import extract_guide
-    from user_itr.features.runtime import as_runtime, for_extraction
+    from user_itr.features.runtime import for_extraction
     from user_itr.features.sources import find_source_images
     from user_itr.features.store import FeatureStore
+    from user_itr.runtime.loading import as_runtime
 
     chosen = as_runtime(runtime, "--runtime")
     found, problems = find_source_images(source, split=split, format=format, images=images)

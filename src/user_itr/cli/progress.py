@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import TracebackType
@@ -22,6 +23,10 @@ from rich.text import Text
 
 if TYPE_CHECKING:
     from user_itr.evaluation.metrics import CrossModalMetrics
+
+
+SECONDS_A_LINE = 10.0
+"""Between two lines of progress where there is no terminal."""
 
 
 class RateColumn(ProgressColumn):
@@ -50,9 +55,18 @@ def bars(console: Console | None = None) -> Progress:
 def progress_of(title: str) -> Iterator[Callable[[int, int | None], None]]:
     """Show a bar from the first call of the yielded function, which takes (done, total).
 
-    The total is None where nobody knows it yet.
+    The total is None where nobody knows it yet. Where stderr is no terminal there are plain lines:
+    one every `SECONDS_A_LINE` seconds, and one at the end.
     """
-    progress = bars()
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        lines = _Lines(title, console)
+        try:
+            yield lines.advance
+        finally:
+            lines.end()
+        return
+    progress = bars(console)
 
     def advance(done: int, total: int | None) -> None:
         if not progress.tasks:
@@ -65,6 +79,40 @@ def progress_of(title: str) -> Iterator[Callable[[int, int | None], None]]:
     finally:
         if progress.tasks:  # stopping what never started prints an empty line
             progress.stop()
+
+
+class _Lines:
+    """Progress in a log or a pipe."""
+
+    def __init__(self, title: str, console: Console) -> None:
+        self.title, self.console = title, console
+        self.count: tuple[int, int | None] | None = None
+        self.printed: tuple[int, int | None] | None = None
+        self.begun = 0
+        self.started = self.last = time.monotonic()
+
+    def advance(self, done: int, total: int | None) -> None:
+        if self.count is None:
+            self.begun = done  # no rate of what was resumed
+            self.started = self.last = time.monotonic()
+        self.count = done, total
+        if time.monotonic() - self.last >= SECONDS_A_LINE:
+            self._print()
+
+    def end(self) -> None:
+        if self.count is not None and self.count != self.printed:
+            self._print()
+
+    def _print(self) -> None:
+        assert self.count is not None
+        self.printed, self.last = self.count, time.monotonic()
+        done, total = self.count
+        seconds = self.last - self.started
+        counted = done > self.begun and seconds > 0
+        rate = f", {(done - self.begun) / seconds:.1f}/s" if counted else ""
+        of = "" if total is None else f" of {total:,}"
+        text = f"{self.title}: {done:,}{of}{rate}"
+        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 @contextmanager

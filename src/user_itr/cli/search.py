@@ -18,6 +18,7 @@ from user_itr.cli.index import (
     print_table,
 )
 from user_itr.cli.printing import printable
+from user_itr.cli.query_photo import query_photo
 from user_itr.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -36,7 +37,9 @@ def search_command(
     query: str | None = typer.Argument(
         None, help='Words: two dogs play in the snow. Or terms: "beach" - "people".'
     ),
-    image: Path | None = typer.Option(None, "--image", help="Find photos like this one."),
+    image: Path | None = typer.Option(
+        None, "--image", help="Find photos like this one; - reads it from standard input."
+    ),
     index: str | None = typer.Option(None, "--index", help=INDEX_HELP),
     top: int = typer.Option(10, "--top", "-k", min=1, max=MOST, help="Number of results."),
     page: int = typer.Option(
@@ -75,14 +78,14 @@ def search_command(
     Exit code: 0 with results, 1 if there are none, 2 a mistake.
     """
     from user_itr.search.filters import Filters
+    from user_itr.search.folders import with_indexed_folder
     from user_itr.search.index import ImageIndex
     from user_itr.search.match import is_close
     from user_itr.search.query import parse_query, search
 
     if query is None and image is None:
         raise ConfigError("nothing to search for; give a text, --image FILE, or both.")
-    if image is not None and not image.is_file():
-        raise DataError(f"{image}: no such image file; check the path.")
+    words = None if query is None else parse_query(query)
     filters = Filters(
         None if after is None else after.date(),
         None if before is None else before.date(),
@@ -97,18 +100,20 @@ def search_command(
     hits: list[Hit] = []
     matches: list[int | None] = []
     if len(opened):
-        encoder = load_encoder(checkpoint)
-        hits = search(
-            opened,
-            encoder,
-            text=query,
-            image=image,
-            k=top,
-            offset=(page - 1) * top,
-            filters=filters,
-            exact=exact,
-        )
-        simple = image is None and query is not None and parse_query(query).is_one_sentence
+        filters = with_indexed_folder(opened, filters)
+        with query_photo(image) as photo:
+            encoder = load_encoder(checkpoint)
+            hits = search(
+                opened,
+                encoder,
+                text=query,
+                image=photo,
+                k=top,
+                offset=(page - 1) * top,
+                filters=filters,
+                exact=exact,
+            )
+        simple = image is None and words is not None and words.is_one_sentence
         matches = _matches(hits, encoder) if simple else [None] * len(hits)
     if as_json:
         asked = {"query": query, "image": None if image is None else str(image)}

@@ -223,14 +223,18 @@ def _train(
     """Train to the end, from the start or from the last checkpoint; rank 0 shows it."""
     from user_itr.cli.progress import TrainingDisplay, no_progress, progress_of
     from user_itr.model.checkpoint import load_model
+    from user_itr.model.pretrained_text import folder_notice
     from user_itr.training.preparation import prepare_in_turn
     from user_itr.training.run_folder import INDEX_FILE
     from user_itr.training.trainer import Trainer
 
     resumed = None if last is None else load_model(last[0])
     progress = progress_of if ranks.first else no_progress
-    prepared = prepare_in_turn(ranks, settings, progress, resumed)
     display = TrainingDisplay(settings.training.epochs, quiet=not ranks.first)
+    folder_taken = folder_notice(settings.model.text.encoder) if resumed is None else None
+    for notice in (*settings.notices, *filter(None, [folder_taken])):
+        display.note(notice)
+    prepared = prepare_in_turn(ranks, settings, progress, resumed)
     trainer = Trainer(settings, prepared, folder, display, ranks=ranks)
     if ranks.first and not (folder.path / INDEX_FILE).exists():
         folder.create(settings)

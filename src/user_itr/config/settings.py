@@ -47,6 +47,13 @@ class DataSettings(_Frozen):
     )
     train_split: str = "train"
     dev_split: str = "dev"
+    dev_captions: int | None = Field(
+        default=None,
+        ge=1,
+        le=1_000_000_000,
+        description="evaluate only the first captions of the dev split, and their images; the "
+        "published code takes 5,000",
+    )
 
 
 class FeatureSettings(_Frozen):
@@ -126,6 +133,11 @@ class ImageSettings(_Frozen):
         description="BatchNorm of SGE over the region axis with this fixed count, as in published "
         "checkpoints; None normalises each feature",
     )
+    guide_init: Literal["pytorch", "xavier"] = Field(
+        default="pytorch",
+        description="first weights of SGE's linear layers: PyTorch's own, or Xavier uniform with "
+        "zero biases as in the published code",
+    )
     guide_residual: bool = Field(
         default=True, description="CGE: add a second projection of the guide to the pooled image"
     )
@@ -171,7 +183,12 @@ class TextSettings(_Frozen):
         default=None,
         description="dropout inside the trainable layers; the encoder's own by default",
     )
-    max_tokens: int = Field(default=64, ge=4, le=MOST, description="longer captions are cut")
+    max_tokens: int | None = Field(
+        default=64,
+        ge=4,
+        le=MOST,
+        description="longer captions are cut; None cuts only what the encoder cannot read",
+    )
     mask_probability: Probability = Field(
         default=0.2,
         description="per word: half become [MASK], a tenth a random token, the rest are dropped; "
@@ -200,7 +217,18 @@ class MomentumSettings(_Frozen):
     """Momentum encoders and queues."""
 
     momentum: float = Field(default=0.999, ge=0, le=1)
+    policy: Literal["ours", "published"] = Field(
+        default="ours",
+        description="how keys are computed. ours: without dropout, BatchNorm by running statistics "
+        "that follow the query encoder's. published: image keys with dropout and the batch's "
+        "statistics, text keys without dropout",
+    )
     queue_length: int = Field(default=2048, ge=0, le=10_000_000)
+    queue_begins: Literal["empty", "random"] = Field(
+        default="empty",
+        description="random: full of uniform(0, 1) vectors, scaled to unit length, as in the "
+        "published code",
+    )
     evaluate: bool = Field(
         default=False,
         description="evaluate and keep the momentum encoders, an average of the weights over time",
@@ -218,6 +246,11 @@ class ObjectiveSettings(_Frozen):
     )
     mask_siblings: bool = Field(
         default=True, description="other items of the query's own image are no negatives"
+    )
+    mask_equal_captions: bool = Field(
+        default=False,
+        description="images whose captions have a sentence in common are no negatives of that "
+        "sentence, nor the sentence of them",
     )
     sharpness: float = Field(default=90.0, gt=0, description="uto: mu")
     threshold: float = Field(default=0.5, ge=-1, le=1, description="uto: gamma")
@@ -272,6 +305,14 @@ class TrainingSettings(_Frozen):
         default=1,
         ge=1,
         description="captions that share one pass of an image; an epoch shows every caption once",
+    )
+    order: Literal["rounds", "pairs"] = Field(
+        default="rounds",
+        description="of an epoch. rounds: all images once before one comes again. pairs: images "
+        "with their captions in plain random order, as in the published code",
+    )
+    drop_last: bool = Field(
+        default=False, description="leave out an epoch's last batch where it is not full"
     )
     accumulate: int = Field(default=1, ge=1, le=1_000_000, description="batches an optimizer step")
     precision: Literal["32-true", "bf16-mixed", "16-mixed", "auto"] = Field(
@@ -328,7 +369,8 @@ class Settings(_Frozen):
                 f"model.image.enhancement is {image.enhancement}, but features.guide names no "
                 "frozen image encoder; give one, like efficientnet-lite2"
             )
-        if image.guide_norm_regions is not None and image.region_dropout > 0:
+        fixed = image.self_guided and image.guide_norm_regions is not None
+        if fixed and image.region_dropout > 0:
             raise ValueError(
                 "model.image.guide_norm_regions fixes the number of regions; "
                 "set model.image.region_dropout to 0, or leave the former out"
@@ -338,10 +380,16 @@ class Settings(_Frozen):
                 "model.text.trainable_layers is a number of transformer layers; "
                 "with model.text.encoder=bigru leave it out, a BiGRU always trains in full"
             )
-        late = [e for e in self.optimizer.decay_epochs if e >= self.training.epochs]
-        if self.optimizer.schedule == "step" and late:
-            raise ValueError(
-                f"optimizer.decay_epochs has {late[0]}, but training.epochs is "
-                f"{self.training.epochs}; give epochs below it"
-            )
         return self
+
+    @property
+    def notices(self) -> list[str]:
+        """What is allowed, but may not be meant: a sentence each."""
+        late = [e for e in self.optimizer.decay_epochs if e >= self.training.epochs]
+        if self.optimizer.schedule != "step" or not late:
+            return []
+        epochs = self.training.epochs
+        return [
+            f"the run ends after {epochs} {'epoch' if epochs == 1 else 'epochs'}, so its rate does "
+            f"not drop after epoch {' and '.join(map(str, late))} (optimizer.decay_epochs)."
+        ]

@@ -28,7 +28,7 @@ from user_itr.features.backbones.base import hash_files
 from user_itr.features.regions import PRECOMPUTED, precomputed_identity
 from user_itr.model.building import rebuild_dual_encoder
 from user_itr.model.checkpoint import TrainedModel
-from user_itr.model.token_encoders import MINILM, pretrained_path
+from user_itr.model.pretrained_text import MINILM, pretrained_path
 from user_itr.model.tokenizer import CaptionTokenizer
 
 REGIONS = 36

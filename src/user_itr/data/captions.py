@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -78,6 +78,25 @@ class CaptionedImages:
         order = np.argsort(self.caption_image, kind="stable")
         bounds = np.searchsorted(self.caption_image[order], np.arange(len(self) + 1))
         return [order[bounds[i] : bounds[i + 1]] for i in range(len(self))]
+
+    def first_captions(self, count: int) -> CaptionedImages:
+        """The same set cut to its first `count` captions, and to the images that they describe."""
+        kept = self.caption_image[:count]
+        images, rows = np.unique(kept, return_inverse=True)
+        return replace(
+            self,
+            image_ids=tuple(self.image_ids[row] for row in images),
+            captions=self.captions[:count],
+            caption_image=rows.astype(np.int64),
+            image_paths=(
+                None if self.image_paths is None else tuple(self.image_paths[row] for row in images)
+            ),
+            feature_rows=None if self.feature_rows is None else self.feature_rows[images],
+            caption_ids=None if self.caption_ids is None else self.caption_ids[:count],
+            coco_ids=(
+                None if self.coco_ids is None else tuple(self.coco_ids[row] for row in images)
+            ),
+        )
 
     def subset(self, rows: Sequence[int] | np.ndarray) -> CaptionedImages:
         """The same set cut to the images `rows` (int), in that order, with their captions."""

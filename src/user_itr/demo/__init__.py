@@ -1,1 +1,1 @@
-"""What `user-itr demo` works on: photos that installed packages ship."""
+"""What `user-itr demo` works on: photographs in the public domain, in the folder `photos`."""

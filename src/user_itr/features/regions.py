@@ -85,6 +85,13 @@ def open_regions(
     for split, folder in zip(splits, folders, strict=True):
         if split.feature_file is not None:
             continue
+        if backbone == PRECOMPUTED and split.image_paths is not None:
+            raise FeatureError(
+                f"{split.name} ({split.split}): holds images, and the model reads region features "
+                "that come with the set; give SCAN's folder with the features of these images "
+                "(*_ims.npy, *_caps.txt) by --data. A new model may make its regions from images: "
+                "--set features.backbone=efficientnet-lite2."
+            )
         if split.image_paths is None or backbone == PRECOMPUTED:
             raise FeatureError(
                 f"{split.name} ({split.split}): brings no precomputed features; "

@@ -4,32 +4,17 @@ from __future__ import annotations
 
 import logging
 from importlib.util import find_spec
-from typing import Literal, get_args
 
 import torch
 
 from user_itr.errors import ConfigError, FeatureError, MissingExtraError
 from user_itr.features.backbones.base import Backbone
-
-Runtime = Literal["auto", "torch", "onnxruntime"]
-"""auto takes ONNX Runtime on a CPU where the extra `fast` is installed and the backbone gains."""
+from user_itr.runtime.loading import Runtime
 
 PACKAGES = ("onnxruntime", "onnx", "onnxscript")
-"""What the extra `fast` installs: one runs a network, two write it down."""
+"""One runs a network, two write it down."""
 
 logger = logging.getLogger(__name__)
-
-
-def as_runtime(name: str, where: str) -> Runtime:
-    """The runtime of this name.
-
-    Raises:
-        ConfigError: if there is none; the message begins with `where` the name came from.
-    """
-    for runtime in get_args(Runtime):
-        if name == runtime:
-            return runtime  # type: ignore[no-any-return]
-    raise ConfigError(f"{where} {name!r}: use {', '.join(get_args(Runtime))}.")
 
 
 def best_device() -> torch.device:
@@ -75,7 +60,7 @@ def with_runtime(backbone: Backbone, runtime: Runtime) -> Backbone:
     if absent:
         raise MissingExtraError(
             f"runtime onnxruntime needs more packages ({', '.join(absent)}); run "
-            "`pip install 'user-itr[fast]'`."
+            "`pip install 'user-itr[train]'`."
         )
     if device.type != "cpu":
         raise ConfigError(f"runtime onnxruntime computes on the CPU, not on {device}; use torch.")

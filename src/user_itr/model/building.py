@@ -118,7 +118,11 @@ def _build_image(
     self_guide = global_guide = None
     if settings.self_guided:
         self_guide = SelfGuide(
-            width, settings.guide_dropout, settings.guide_heads, settings.guide_norm_regions
+            width,
+            settings.guide_dropout,
+            settings.guide_heads,
+            settings.guide_norm_regions,
+            settings.guide_init == "xavier",
         )
     projection = (
         LinearProjection(width, embedding)

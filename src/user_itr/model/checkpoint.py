@@ -12,6 +12,8 @@ import json
 import re
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -38,8 +40,9 @@ from user_itr.model.checkpoint_checks import (
     fill,
 )
 from user_itr.model.dual_encoder import DualEncoder
+from user_itr.model.pretrained_text import MINILM
 from user_itr.model.tensors import read_tensors
-from user_itr.model.token_encoders import MINILM, TransformerTokens, load_transformer, weights_hash
+from user_itr.model.token_encoders import TransformerTokens, load_transformer, weights_hash
 from user_itr.model.tokenizer import CaptionTokenizer
 from user_itr.pretrained import PREFIX, shipped_model
 
@@ -94,16 +97,20 @@ class CheckpointConfig(BaseModel):
     weights_sha256: str
     metrics: dict[str, JsonValue]
     calibration: Calibration | None = None
+    exported_from: str | None = None
     versions: dict[str, str]
 
 
-def write_model(folder: Path, model: TrainedModel, *, half: bool = False) -> str:
+def write_model(
+    folder: Path, model: TrainedModel, *, half: bool = False, exported_from: str | None = None
+) -> str:
     """Write a checkpoint into an existing folder, `config.json` last; the folder is the caller's.
 
     Args:
         folder: to write to.
         model: the model.
         half: store float32 weights as float16; loading makes them float32 again.
+        exported_from: fingerprint of the checkpoint whose model this is, and so this one's too.
 
     Returns:
         The fingerprint: SHA-256 of the configuration, which holds the hash of the weights.
@@ -143,9 +150,13 @@ def write_model(folder: Path, model: TrainedModel, *, half: bool = False) -> str
         weights_sha256=hash_files([folder / WEIGHTS_FILE]),
         metrics=model.metrics,
         calibration=model.calibration,
+        exported_from=exported_from,
         versions={name: version(name) for name in ("user-itr", "torch", "transformers")},
     )
-    text_form = json.dumps(config_model.model_dump(mode="json"), indent=1, ensure_ascii=False)
+    values = config_model.model_dump(mode="json")
+    if exported_from is None:  # earlier releases do not know it
+        del values["exported_from"]
+    text_form = json.dumps(values, indent=1, ensure_ascii=False)
     (folder / CONFIG_FILE).write_text(text_form + "\n", "utf-8")
     return _fingerprint(config_model)
 
@@ -156,12 +167,23 @@ def save_model(out: Path, model: TrainedModel, *, half: bool = False) -> None:
     Raises:
         CheckpointError: if `out` is there already.
     """
+    with new_folder(out) as partial:
+        write_model(partial, model, half=half)
+
+
+@contextmanager
+def new_folder(out: Path) -> Iterator[Path]:
+    """A folder to fill, which becomes `out` when the block ends, or goes when that fails.
+
+    Raises:
+        CheckpointError: if `out` is there already.
+    """
     if out.exists():
         raise CheckpointError(f"{out}: is there already; choose another folder.")
     out.parent.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
     try:
-        write_model(partial, model, half=half)
+        yield partial
         partial.chmod(0o755)
         partial.replace(out)
     except BaseException:
@@ -360,6 +382,8 @@ def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 def _fingerprint(config: CheckpointConfig) -> str:
     """Identity of what the model computes: weights, architecture and features, not its metrics."""
+    if config.exported_from is not None:
+        return config.exported_from
     parts = [config.weights_sha256, config.transformer, config.packaged_weights, config.features]
     parts += [config.settings.get("model"), config.settings.get("features", {}).get("grid")]
     if config.guide is not None:

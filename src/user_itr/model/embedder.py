@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,7 @@ from PIL import Image
 from pydantic import JsonValue
 from torch import Tensor
 
-from user_itr.data.images import load_image
+from user_itr.data.pictures import Picture, as_rgb, caption_list, picture_list
 from user_itr.errors import CheckpointError, FeatureError
 from user_itr.features.backbones.base import Backbone
 from user_itr.features.backbones.registry import create_backbone
@@ -21,10 +21,14 @@ from user_itr.features.guides.pooled import pooled_embedding
 from user_itr.features.guides.registry import create_guide, pooled_backbone
 from user_itr.features.preprocessing import Preprocess, RegionsAndGuide
 from user_itr.features.regions import PRECOMPUTED
-from user_itr.features.runtime import Runtime, best_device, with_runtime
+from user_itr.features.runtime import best_device, with_runtime
 from user_itr.model.checkpoint import TrainedModel, load_model
-from user_itr.model.tokenizer import TokenizedCaptions
+from user_itr.model.tokenizer import CPU_TOKENS, TokenizedCaptions
 from user_itr.pretrained import DEFAULT
+from user_itr.runtime.loading import Runtime
+
+Advance = Callable[[int, int], None]
+"""Takes (done, total)."""
 
 
 class Embedder:
@@ -127,30 +131,29 @@ class Embedder:
         return pooled_backbone(str(guide["backbone"])) != self.model.features["backbone"]
 
     def encode_images(
-        self, images: Sequence[Image.Image | str | Path], batch_size: int = 32
+        self, images: Picture | Iterable[Picture], batch_size: int = 32
     ) -> np.ndarray:
         """Embed images.
 
         Args:
-            images: N decoded images or files.
+            images: N files, pictures that Pillow opened, or arrays, mixed as they come, or one; see
+                `Picture`. The same photograph has the same embedding in each of these forms.
             batch_size: images a pass of the backbone.
 
         Returns:
             (N, D) float32, unit-norm.
 
         Raises:
-            DataError: if a file cannot be decoded.
+            DataError: if one cannot be decoded, or is no picture.
         """
+        images = picture_list(images)
         embeddings = np.empty((len(images), self.dim), dtype=np.float32)
         for start in range(0, len(images), batch_size):
-            pixels = np.stack([self._pixels(i) for i in images[start : start + batch_size]])
+            pixels = np.stack(
+                [self.preprocess(as_rgb(i, self.draft)) for i in images[start : start + batch_size]]
+            )
             embeddings[start : start + len(pixels)] = self.encode_pixels(pixels)
         return embeddings
-
-    def _pixels(self, image: Image.Image | str | Path) -> np.ndarray:
-        if isinstance(image, Image.Image):
-            return self.preprocess(image.convert("RGB"))
-        return self.preprocess(load_image(Path(image), draft=self.draft))
 
     @property
     def draft(self) -> int | None:
@@ -196,6 +199,7 @@ class Embedder:
         rows: np.ndarray | None = None,
         batch_size: int = 256,
         guides: np.ndarray | None = None,
+        advance: Advance | None = None,
     ) -> np.ndarray:
         """Embed raw region features, read block by block.
 
@@ -205,6 +209,7 @@ class Embedder:
             batch_size: images a pass.
             guides: (N, G) raw guide embeddings of the images, in the order of the result. A model
                 with CGE needs them, unless its guide is the pooled vector of the same backbone.
+            advance: told (done, total) after each pass.
 
         Returns:
             (N, D) float32, unit-norm.
@@ -224,6 +229,8 @@ class Embedder:
                 guide = self._guide_block(raw, given)
             output = self.encoder.image(block, guide=guide)
             embeddings[start : start + len(raw)] = output.cpu().numpy()
+            if advance is not None:
+                advance(start + len(raw), len(rows))
         return embeddings
 
     def _guide_block(self, raw: Tensor, given: np.ndarray | None) -> Tensor:
@@ -239,23 +246,51 @@ class Embedder:
             )
         return _compact(guide.unsqueeze(1).to(self.device), self.guide_compactor)[:, 0]
 
-    def encode_text(self, captions: Sequence[str], batch_size: int = 256) -> np.ndarray:
-        """Embed captions: N texts to (N, D) float32, unit-norm."""
+    def encode_text(
+        self,
+        captions: str | Iterable[str],
+        batch_size: int = 256,
+        advance: Advance | None = None,
+    ) -> np.ndarray:
+        """Embed captions: N texts, or one, to (N, D) float32, unit-norm; see `encode_tokens`.
+
+        Raises:
+            DataError: if they are something else.
+        """
+        captions = caption_list(captions)
         if not captions:
             return np.empty((0, self.dim), dtype=np.float32)
-        return self.encode_tokens(self.model.tokenizer(captions), batch_size)
+        return self.encode_tokens(self.model.tokenizer(captions), batch_size, advance)
 
     @torch.inference_mode()
-    def encode_tokens(self, captions: TokenizedCaptions, batch_size: int = 256) -> np.ndarray:
-        """Embed tokenized captions, in batches of like length: (M, D) float32, unit-norm."""
+    def encode_tokens(
+        self,
+        captions: TokenizedCaptions,
+        batch_size: int = 256,
+        advance: Advance | None = None,
+    ) -> np.ndarray:
+        """Embed tokenized captions, each text once, in batches of like length.
+
+        Args:
+            captions: M captions.
+            batch_size: texts a pass, at most; on a CPU also at most `CPU_TOKENS` tokens.
+            advance: told (done, total) of texts after each pass.
+
+        Returns:
+            (M, D) float32, unit-norm; captions of equal tokens have equal rows.
+        """
         embeddings = np.empty((len(captions), self.dim), dtype=np.float32)
-        order = np.argsort(captions.lengths, kind="stable")
-        for start in range(0, len(order), batch_size):
-            rows = order[start : start + batch_size]
+        texts, text_of_caption = captions.distinct()
+        most = CPU_TOKENS if self.device.type == "cpu" else None
+        done = 0
+        for rows in captions.batches(texts, batch_size, most):
             ids, mask = captions.padded(rows)
             output = self.encoder.text(ids.to(self.device), mask.to(self.device))
             embeddings[rows] = output.cpu().numpy()
-        return embeddings
+            done += len(rows)
+            if advance is not None:
+                advance(done, len(texts))
+        return embeddings if len(texts) == len(captions) else embeddings[texts[text_of_caption]]
 
 
 def load(

@@ -1,39 +1,280 @@
-"""A model to give away: no paths of the machine that trained it, half the size, calibrated."""
+"""A model to give away: ONNX graphs that run without PyTorch, no paths of this machine, calibrated.
+
+`user_itr.runtime` runs what is written here, and `user_itr.runtime.exported` says which files.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import torch
+from PIL import Image
+
+from user_itr.data.images import load_image
+from user_itr.errors import CheckpointError, UserItrError
+from user_itr.evaluation.metrics import evaluate_embeddings
+from user_itr.features.onnx_export import export_graph
+from user_itr.features.preprocessing import RegionsAndGuide, Squash
+from user_itr.features.regions import PRECOMPUTED
 from user_itr.model.calibration import Calibration
-from user_itr.model.checkpoint import TrainedModel, save_model
+from user_itr.model.checkpoint import CONFIG_FILE, TrainedModel, new_folder, write_model
+from user_itr.model.checkpoint import WEIGHTS_FILE as CHECKPOINT_WEIGHTS
+from user_itr.model.embedder import Embedder
+from user_itr.model.graphs import ImageGraph, TextGraph, longest_sentence
+from user_itr.model.onnx_files import Precision, WeightsFile
 from user_itr.model.split_embeddings import SplitEmbeddings
+from user_itr.runtime.encoder import OnnxEncoder
+from user_itr.runtime.exported import (
+    DESCRIPTION_FILE,
+    IMAGE_FILE,
+    TEXT_FILE,
+    TOKENIZER_FILE,
+    WEIGHTS_FILE,
+    Exported,
+    Pixels,
+)
+
+LEAST_COSINE = {"float32": 0.999, "float16": 0.999, "int8": 0.98}
+"""Of an embedding by the exported model to PyTorch's; an export below it is refused."""
+
+SAMPLE = 16
+"""Captions and images of the split that an export is checked on."""
+
+SENTENCES = (
+    "two dogs play in the snow",
+    "a man in a red jacket climbs a rock",
+    "water",
+    "a crowd of people, some of them in costumes, walks along a street in front of old houses",
+)
 
 
 def export_model(
-    model: TrainedModel, out: Path, embedded: SplitEmbeddings | None = None, *, half: bool = True
-) -> None:
-    """Write a checkpoint that others can use.
+    model: TrainedModel,
+    out: Path,
+    embedded: SplitEmbeddings | None = None,
+    *,
+    precision: Precision = "float16",
+) -> float:
+    """Write a model that others can use, with PyTorch or without.
+
+    In float16 and float32 the folder is a checkpoint as well, and has the fingerprint of the one
+    it was made from: an index made with either is searched with either. An int8 export has a
+    fingerprint of its own, and ONNX Runtime alone computes it.
 
     Args:
         model: to be exported.
         out: folder to make.
-        embedded: the dev split by this model, to calibrate it on; none leaves it as it is.
-        half: store floating point weights in float16; they are float32 again when loaded.
+        embedded: the dev split by this model, to calibrate it on and to check the export with;
+            none leaves the calibration as it is.
+        precision: of the stored weights; they are float32 again when loaded.
+
+    Returns:
+        The least cosine of the export's embeddings to PyTorch's, over images and captions.
 
     Raises:
-        CheckpointError: if `out` is there already.
+        CheckpointError: if `out` is there already, the model cannot be exported, or the export
+            computes something else.
         DataError: if all captions of the split score the same.
+        MissingExtraError: if the exporter is not installed.
     """
+    calibration = model.calibration
+    if embedded is not None:
+        calibration = Calibration.fit(
+            embedded.images, embedded.captions, embedded.split.caption_image
+        )
+    model = replace(_without_paths(model), calibration=calibration)
+    with new_folder(out) as folder:
+        fingerprint = write_model(
+            folder,
+            model,
+            half=precision == "float16",
+            exported_from=model.fingerprint or None,
+        )
+        cosine = add_graphs(folder, replace(model, fingerprint=fingerprint), precision, embedded)
+        if precision == "int8" and embedded is not None and embedded.split.image_paths is not None:
+            _measure(folder, embedded)
+        return cosine
+
+
+def _measure(folder: Path, embedded: SplitEmbeddings) -> None:
+    """Give an export its own calibration and figures, in place of those of the model."""
+    encoder, split = OnnxEncoder(folder), embedded.split
+    images = encoder.encode_images(list(split.image_paths or ()))
+    captions = encoder.encode_text(split.captions)
+    metrics = evaluate_embeddings(images, captions, split.caption_image)
+    values = json.loads((folder / DESCRIPTION_FILE).read_text("utf-8"))
+    values["calibration"] = Calibration.fit(images, captions, split.caption_image).model_dump()
+    values["description"] += f", {split.split} rsum {metrics.rsum:.1f}"
+    _describe(folder, Exported.model_validate(values))
+
+
+def _describe(folder: Path, exported: Exported) -> None:
+    text = json.dumps(exported.model_dump(mode="json"), indent=1, ensure_ascii=False)
+    (folder / DESCRIPTION_FILE).write_text(text + "\n", "utf-8")
+
+
+def add_graphs(
+    folder: Path,
+    model: TrainedModel,
+    precision: Precision = "float16",
+    embedded: SplitEmbeddings | None = None,
+) -> float:
+    """Make the folder of a checkpoint that of an exported model; as `export_model`.
+
+    Args:
+        folder: holds the checkpoint of `model`, its weights in `precision`; int8 takes those away.
+        model: of the checkpoint.
+        precision: of the weights.
+        embedded: see `export_model`.
+    """
+    embedder = Embedder(model, "cpu", "torch")
+    regions, guide = _inputs(embedder)
+    checkpoint = folder / CHECKPOINT_WEIGHTS
+    weights = WeightsFile(
+        folder / WEIGHTS_FILE, precision, None if precision == "int8" else checkpoint
+    )
+    try:
+        for name, graph in _graphs(embedder).items():
+            weights.take_weights(graph)
+            (folder / name).write_bytes(graph.SerializeToString())
+    finally:
+        weights.close()
+    names = [TEXT_FILE, IMAGE_FILE, WEIGHTS_FILE, TOKENIZER_FILE]
+    fingerprint, description = model.fingerprint, embedder.description
+    if precision == "int8":
+        checkpoint.unlink()
+        (folder / CONFIG_FILE).unlink()
+        fingerprint = _fingerprint_of([folder / name for name in names])
+        description = description.partition(", dev rsum")[0] + ", int8"
+    else:
+        names.append(CHECKPOINT_WEIGHTS)
+    exported = Exported(
+        fingerprint=fingerprint,
+        description=description,
+        dim=embedder.dim,
+        precision=precision,
+        max_tokens=longest_sentence(model),
+        regions=regions,
+        guide=guide,
+        draft=embedder.draft,
+        calibration=model.calibration,
+        files={name: (folder / name).stat().st_size for name in names},
+    )
+    _describe(folder, exported)
+    cosine = _least_cosine(OnnxEncoder(folder), embedder, embedded)
+    if not cosine >= LEAST_COSINE[precision]:
+        raise CheckpointError(
+            f"the exported model's embeddings have a cosine of {cosine:.4f} to PyTorch's, and "
+            f"{LEAST_COSINE[precision]} is the least; export it with another --precision."
+        )
+    return cosine
+
+
+def _without_paths(model: TrainedModel) -> TrainedModel:
     settings = model.settings.model_copy(
         update={
             "data": model.settings.data.model_copy(update={"path": None, "images": None}),
             "features": model.settings.features.model_copy(update={"store": None}),
         }
     )
-    calibration = model.calibration
-    if embedded is not None:
-        calibration = Calibration.fit(
-            embedded.images, embedded.captions, embedded.split.caption_image
+    return replace(model, settings=settings)
+
+
+def _inputs(embedder: Embedder) -> tuple[Pixels, Pixels | None]:
+    """What the networks see of an image, where that can be said without PyTorch."""
+    name = str(embedder.model.features["backbone"])
+    if name == PRECOMPUTED:
+        raise CheckpointError(
+            "the model was trained on precomputed features and has no image network; only a model "
+            "that was trained on images can be exported."
         )
-    save_model(out, replace(model, settings=settings, calibration=calibration), half=half)
+    seen = embedder.worker_preprocess
+    if isinstance(seen, Squash):
+        return _pixels(seen), None
+    if isinstance(seen, RegionsAndGuide):
+        regions, guide = seen.regions, seen.guide
+        if isinstance(regions, Squash) and isinstance(guide, Squash):
+            return _pixels(regions), _pixels(guide)
+    also = f" guided by {embedder.model.guide['backbone']}" if embedder.model.guide else ""
+    raise CheckpointError(
+        f"backbone {name}{also}: what it does to an image before its network cannot be exported; "
+        "export a model of EfficientNet-Lite backbones."
+    )
+
+
+def _pixels(squash: Squash) -> Pixels:
+    return Pixels(width=squash.width, height=squash.height, resample=int(squash.resample))
+
+
+def _graphs(embedder: Embedder) -> dict[str, Any]:
+    """The ONNX graphs of both sides, by the names of their files."""
+    model = embedder.model
+    batch = torch.export.Dim("batch")
+    length = torch.export.Dim("length", min=2, max=longest_sentence(model))
+    longest = min(7, longest_sentence(model))
+    ids = torch.arange(2 * longest).reshape(2, longest) % model.tokenizer.vocabulary_size
+    pixels = embedder.preprocess(Image.new("RGB", (64, 48)))
+    fields = pixels.dtype.names
+    seen = {"regions": pixels} if fields is None else {name: pixels[name] for name in fields}
+    images = {name: torch.from_numpy(np.stack([part, part])) for name, part in seen.items()}
+    captions = {"ids": ids, "lengths": torch.tensor([longest, longest - 1])}
+    with _exporting("text encoder"):
+        graph = TextGraph(model).eval()
+        text = export_graph(graph, captions, {"ids": {0: batch, 1: length}, "lengths": {0: batch}})
+    with _exporting("image network"):
+        sides = ImageGraph(model, embedder.backbone, embedder.guide).eval()
+        image = export_graph(sides, images, {name: {0: batch} for name in images})
+    return {TEXT_FILE: text, IMAGE_FILE: image}
+
+
+@contextmanager
+def _exporting(side: str) -> Iterator[None]:
+    try:
+        yield
+    except UserItrError:
+        raise
+    except Exception as error:  # the exporter's classes have no common one
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise CheckpointError(
+            f"PyTorch cannot write the model's {side} as ONNX ({reason}); use the checkpoint as it "
+            "is, where PyTorch is installed."
+        ) from error
+
+
+def _least_cosine(
+    exported: OnnxEncoder, embedder: Embedder, embedded: SplitEmbeddings | None
+) -> float:
+    captions: Sequence[str] = SENTENCES
+    images = _patterns()
+    if embedded is not None:
+        captions = (*SENTENCES, *embedded.split.captions[:SAMPLE])
+        paths = (embedded.split.image_paths or ())[:SAMPLE]
+        images += [load_image(path, draft=embedder.draft) for path in paths]
+    pairs = (
+        (exported.encode_text(captions), embedder.encode_text(captions)),
+        (exported.encode_images(images), embedder.encode_images(images)),
+    )
+    return min(float((ours * theirs).sum(axis=1).min()) for ours, theirs in pairs)
+
+
+def _patterns() -> list[Image.Image]:
+    """Three images: coarse noise, and a gradient in either direction."""
+    noise = np.random.default_rng(0).integers(0, 256, (12, 16, 3), np.uint8)
+    slope = np.linspace(0, 255, 64, dtype=np.uint8)
+    colours = np.stack(np.broadcast_arrays(slope[:, None], slope[None], slope[::-1, None]), -1)
+    coarse = Image.fromarray(noise).resize((320, 240), Image.Resampling.BICUBIC)
+    return [coarse, Image.fromarray(colours), Image.fromarray(colours[:, ::-1].copy())]
+
+
+def _fingerprint_of(files: Sequence[Path]) -> str:
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(hashlib.sha256(file.read_bytes()).digest())
+    return digest.hexdigest()

@@ -11,6 +11,7 @@ import numpy as np
 from pydantic import JsonValue
 
 from user_itr.data.captions import CaptionedImages
+from user_itr.data.coco_ids import with_coco_ids
 from user_itr.data.readers import load_captions
 from user_itr.errors import ConfigError, FeatureError
 from user_itr.features.regions import Regions, open_guides, open_regions
@@ -58,12 +59,12 @@ def embed_split(
     images: Path | None = None,
     features: Path | None = None,
 ) -> SplitEmbeddings:
-    """Embed a split in float32, each image and each caption once.
+    """Embed a split in float32, each image and each text once.
 
     Args:
         embedder: the trained model.
         split: name of the split.
-        progress: opens a display of a title, for the extraction of missing features.
+        progress: opens a display of a title: extracting missing features, embedding each side.
         data: captioned set; the one of the training by default, with its format and image folder.
         format: reader of `data`.
         images: image folder of the set.
@@ -106,11 +107,13 @@ def embed_loaded(
             )
         _require_kind(path, opened, wanted)
         guides = opened.array[opened.rows, 0]
-    return SplitEmbeddings(
-        captioned,
-        embedder.encode_regions(regions.array, regions.rows, guides=guides),
-        embedder.encode_text(captioned.captions),
-    )
+    with progress("embedding images") as advance:
+        images = embedder.encode_regions(
+            regions.array, regions.rows, guides=guides, advance=advance
+        )
+    with progress("embedding captions") as advance:
+        captions = embedder.encode_text(captioned.captions, advance=advance)
+    return SplitEmbeddings(captioned, images, captions)
 
 
 def load_split(
@@ -120,10 +123,12 @@ def load_split(
     data: Path | None = None,
     format: str = "auto",
     images: Path | None = None,
+    ids: Path | None = None,
 ) -> LoadedSplit:
     """Read a split of a captioned set, by default of that of the training.
 
-    Arguments and errors are those of `embed_split`.
+    Arguments and errors are those of `embed_split`; `ids` is a Karpathy JSON with MSCOCO's ids of a
+    set that has none (`with_coco_ids`).
     """
     settings = embedder.model.settings
     same_set = data is None
@@ -136,6 +141,8 @@ def load_split(
         format=settings.data.format if same_set else format,
         images=images or (settings.data.images if same_set else None),
     )
+    if ids is not None:
+        captioned = with_coco_ids(captioned, ids)
     return LoadedSplit(path, captioned, settings.features.store if same_set else None)
 
 

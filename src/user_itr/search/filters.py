@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
+from datetime import date
 from pathlib import Path
 
 from user_itr.errors import ConfigError
@@ -53,35 +52,19 @@ class Filters:
             )
 
         if self.folder is not None:
-            _resolved(self.folder)
+            resolved(self.folder)
 
-    def sql(self) -> str | None:
-        """The condition on the rows of an index, or None where every photo may be found."""
-        parts = []
-        if self.after is not None:
-            parts.append(_day_condition(">=", self.after))
-        if self.before is not None and self.before < date.max:
-            parts.append(_day_condition("<", self.before + timedelta(days=1)))
-        if self.folder is not None:
-            prefix = os.path.join(_resolved(self.folder), "")  # noqa: PTH118
-            parts.append(f"starts_with(path, {quoted(prefix)})")
-        for column, operator, value, most in (
-            ("width", ">=", self.min_width, 2**31 - 1),
-            ("height", ">=", self.min_height, 2**31 - 1),
-            ("size", ">=", self.min_bytes, _LAST),
-            ("size", "<=", self.max_bytes, _LAST),
-        ):
-            if value is not None:
-                parts.append(f"{column} {operator} {min(value, most):d}")
-        return " AND ".join(parts) or None
+    def resolved_folder(self) -> Path | None:
+        """The folder, absolute, links followed; None for no limit."""
+        return None if self.folder is None else resolved(self.folder)
 
 
-def quoted(text: str) -> str:
-    """Text as a literal of SQL, in which only the quote itself is special."""
-    return "'" + text.replace("'", "''") + "'"
+def resolved(folder: Path) -> Path:
+    """A folder's absolute path, links followed.
 
-
-def _resolved(folder: Path) -> Path:
+    Raises:
+        ConfigError: if it is no path.
+    """
     try:
         found = folder.expanduser().resolve()
         str(found).encode()
@@ -92,21 +75,3 @@ def _resolved(folder: Path) -> Path:
     except (OSError, RuntimeError, ValueError) as error:  # no such user, a loop of links, a NUL
         raise ConfigError(f"folder {str(folder)!r} is no path ({error}).") from None
     return found
-
-
-def _day_condition(operator: str, day: date) -> str:
-    start = datetime.combine(day, time())
-    seconds = (day - date(1970, 1, 1)).days * 86_400  # by the camera's clock, which has no zone
-    try:
-        local = start.timestamp()  # local midnight, as the file system counts
-    except (OSError, OverflowError, ValueError):  # in the first or last year that Python has
-        local = seconds
-    changed = min(max(int(local) * 1_000_000_000, -_LAST), _LAST)
-    return (
-        f"((taken IS NOT NULL AND CAST(taken AS BIGINT) {operator} {seconds})"
-        f" OR (taken IS NULL AND mtime_ns {operator} {changed}))"
-    )
-
-
-_LAST = 2**63 - 1
-"""The latest time that a file can have, ns."""

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Hit:
+def photo_id(path: str) -> str:
+    """The id of an indexed photo, from its path: 64 bits of BLAKE2b, 16 hex digits."""
+    return hashlib.blake2b(path.encode(), digest_size=8).hexdigest()
+
+
+class Hit(NamedTuple):
     """One search result.
 
     Attributes:
@@ -30,17 +35,17 @@ class Hit:
     height: int
 
 
-def ranked(found: Sequence[tuple[float, tuple[str, str, int, int]]], k: int) -> list[Hit]:
+def ranked(found: Sequence[tuple[float, tuple[str, Path, str, int, int]]], k: int) -> list[Hit]:
     """The best k of photos, ties by path.
 
     Args:
-        found: of each photo its score, and path, id, width and height.
+        found: of each photo its score, and its path as text and as a path, id, width and height.
         k: hits at most.
     """
-    best_first = sorted(found, key=lambda one: (-one[0], one[1]))[:k]
+    best_first = sorted(found, key=lambda one: (-one[0], one[1][0]))[:k]
     return [
-        Hit(rank, id, Path(path), min(1.0, max(-1.0, score)), width, height)
-        for rank, (score, (path, id, width, height)) in enumerate(best_first, start=1)
+        Hit(rank, id, path, score if -1 <= score <= 1 else float(round(score)), width, height)
+        for rank, (score, (_, path, id, width, height)) in enumerate(best_first, start=1)
     ]
 
 
@@ -67,21 +72,3 @@ class PhotoFacts:
     width: int
     height: int
     root: Path
-
-
-FACTS = ("id", "path", "size", "mtime_ns", "taken", "width", "height", "root")
-"""Columns of the table that hold them."""
-
-
-def facts_of(row: dict[str, Any]) -> PhotoFacts:
-    """The facts in a row's `FACTS`."""
-    return PhotoFacts(
-        row["id"],
-        Path(row["path"]),
-        row["size"],
-        datetime.fromtimestamp(row["mtime_ns"] / 1e9),
-        row["taken"],
-        row["width"],
-        row["height"],
-        Path(row["root"]),
-    )

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import date
 from pathlib import Path
 from typing import TypeVar
 
@@ -15,19 +15,28 @@ import numpy as np
 from user_itr.errors import ConfigError, IndexStoreError
 from user_itr.search.encoder import Encoder
 from user_itr.search.filters import Filters
-from user_itr.search.found import FACTS, Hit, PhotoFacts, facts_of
-from user_itr.search.location import LOCK, Location, Place, location_of, store_errors
-from user_itr.search.manifest import MANIFEST, PENDING, Manifest
-from user_itr.search.table import PhotoTable, drop_tables, write_lock
-from user_itr.search.update import IndexReport, Update
+from user_itr.search.found import Hit, PhotoFacts
+from user_itr.search.leaving_out import WalkOptions
+from user_itr.search.location import Location, Place, location_of, store_errors
+from user_itr.search.manifest import PENDING, Manifest
+from user_itr.search.preparing import (
+    check_free,
+    check_model,
+    is_there,
+    manifest_of,
+    recorded,
+    same_generation,
+    write_manifest,
+)
+from user_itr.search.store.base import PhotoStore
+from user_itr.search.store.opening import bring_up_to_date, drop_others, open_store
+from user_itr.search.table import write_lock
+from user_itr.search.update import IndexReport, Update, UpdateOptions, forget
 
 T = TypeVar("T")
 
 FOLLOW_SECONDS = 2.0
 """How often an open index looks whether a rebuild took its place, at most."""
-
-NEVER = -(2**62)
-"""Stands for no date among seconds."""
 
 
 class ImageIndex:
@@ -46,7 +55,7 @@ class ImageIndex:
         self.location: Location = location_of(place)
         self.manifest = manifest
         self._pending = pending
-        self._table = PhotoTable(self.location, manifest.table, manifest.dim, create=create)
+        self._store = open_store(self.location, manifest, create=create)
         self._look_again = time.monotonic() + FOLLOW_SECONDS
 
     @property
@@ -73,12 +82,13 @@ class ImageIndex:
         """
         location = location_of(place)
         if not Manifest.exists(location):
-            state = "is not a search index" if _is_there(location) else "no such search index"
+            state = "is not a search index" if is_there(location) else "no such search index"
             where = "s3://BUCKET/PREFIX" if location.shared else "FOLDER"
             raise IndexStoreError(
                 f"{location}: {state}; make one with `user-itr index PHOTOS --index {where}`."
             )
-        return cls(location, Manifest.read(location), create=False)
+        manifest = bring_up_to_date(location, Manifest.read(location))
+        return cls(location, manifest, create=False)
 
     @classmethod
     def create_or_open(cls, place: Place, encoder: Encoder, model_path: str | Path) -> ImageIndex:
@@ -96,21 +106,21 @@ class ImageIndex:
         """
         location = location_of(place)
         if not Manifest.exists(location):
-            _check_free(location)
+            check_free(location)
         else:
-            manifest = Manifest.read(location)
-            _check_model(location, manifest, encoder)
-            if manifest.model == _recorded(model_path):
+            manifest = bring_up_to_date(location, Manifest.read(location))
+            check_model(location, manifest, encoder)
+            if manifest.model == recorded(model_path):
                 return cls(location, manifest, create=True)
         with write_lock(location):  # of two that start here at once, one comes second
             if Manifest.exists(location):
                 manifest = Manifest.read(location)
-                _check_model(location, manifest, encoder)
-                manifest = replace(manifest, model=_recorded(model_path))
+                check_model(location, manifest, encoder)
+                manifest = replace(manifest, model=recorded(model_path))
             else:
-                _check_free(location)
-                manifest = _manifest_of(encoder, model_path, generation=1)
-            _write_manifest(manifest, location)
+                check_free(location)
+                manifest = manifest_of(encoder, model_path, generation=1)
+            write_manifest(manifest, location)
             return cls(location, manifest, create=True)
 
     @classmethod
@@ -124,14 +134,15 @@ class ImageIndex:
         location = location_of(place)
         if not Manifest.exists(location):
             return cls.create_or_open(location, encoder, model_path)
+        bring_up_to_date(location, Manifest.read(location))
         with write_lock(location):
             current = Manifest.read(location)
-            wanted = _manifest_of(encoder, model_path, generation=current.generation + 1)
-            goes_on = location.has(PENDING) and _same_table(
+            wanted = manifest_of(encoder, model_path, generation=current.generation + 1)
+            goes_on = location.has(PENDING) and same_generation(
                 Manifest.read(location, PENDING), wanted
             )
-            drop_tables(location, keep=[*current.tables, *(wanted.tables if goes_on else [])])
-            _write_manifest(wanted, location, PENDING)
+            drop_others(location, keep=[current, wanted] if goes_on else [current])
+            write_manifest(wanted, location, PENDING)
             return cls(location, wanted, create=True, pending=True)
 
     def commit(self) -> None:
@@ -148,17 +159,34 @@ class ImageIndex:
             self.manifest.write(self.location)
             self.location.remove(PENDING)
             self._pending = False
-            kept = [*self.manifest.tables, *(old.tables if self.location.shared else [])]
-            drop_tables(self.location, keep=kept)
+            kept = [self.manifest, old] if self.location.shared else [self.manifest]
+            drop_others(self.location, keep=kept)
 
     def __len__(self) -> int:
-        return self._ask(len)
+        return self.ask(len)
 
     def roots(self) -> dict[Path, int]:
         """The photo folders that were indexed, each with the number of photos found there."""
-        roots = self._ask(lambda table: table.columns("root"))["root"]
-        counts = roots.value_counts().to_pylist()
-        return {Path(count["values"]): count["counts"] for count in counts}
+        return {Path(root): count for root, count in self.ask(lambda s: s.roots()).items()}
+
+    def folders(self) -> dict[str, int]:
+        """Every folder that holds photos directly, with the number of them, sorted by path."""
+        return self.ask(lambda store: store.folders())
+
+    def days(self, filters: Filters | None = None) -> dict[date, int]:
+        """Days that photos were taken on (else changed), with their number, the latest first."""
+        return self.ask(lambda store: store.days(filters))
+
+    def count(self, filters: Filters | None = None) -> int:
+        """How many photos meet the filters."""
+        return self.ask(lambda store: store.count(filters))
+
+    def named(self, words: str, k: int = 10, *, offset: int = 0) -> list[PhotoFacts]:
+        """Photos whose file name or folder has all of the words, the latest first.
+
+        A word finds those that begin with it; case and accents do not matter.
+        """
+        return self.ask(lambda store: store.named(words, k, offset))
 
     def check_model(self, encoder: Encoder) -> None:
         """Make sure that `encoder` is the model that made this index.
@@ -166,39 +194,51 @@ class ImageIndex:
         Raises:
             IndexStoreError: if it is another one; the message names both.
         """
-        _check_model(self.location, self.manifest, encoder)
+        check_model(self.location, self.manifest, encoder)
 
     def update(
         self,
-        folder: str | Path,
+        folder: str | Path | Sequence[str | Path],
         encoder: Encoder,
         *,
         batch_size: int = 32,
         workers: int = 2,
         processes: bool = False,
         allow_empty: bool = False,
+        verify: bool = False,
+        include_hidden: bool = False,
+        exclude: Sequence[str] = (),
+        follow_links: bool = False,
         progress: Callable[[int, int], None] | None = None,
     ) -> IndexReport:
         """Bring the index up to date with the photos below `folder`.
 
-        New photos and those whose size or modification time changed are encoded, unless the index
-        has their contents already: a photo that moved keeps its embedding. Photos that are gone
-        or no longer decode leave the index; those of other folders are not touched. Each chunk
-        that was written stays when the run is interrupted, and the next run goes on there.
+        Files that are new, or that changed by anything the file system tells, are read, and those
+        whose contents the index does not have are encoded: a photo that moved keeps its embedding,
+        also where its whole folder was renamed. Photos that are gone from a folder that holds
+        others still, and those that no longer decode, leave the index. Where a folder is missing,
+        empty or unreadable, its photos stay, and the report says so; see `forget`. Photos of other
+        folders are not touched. Each chunk that was written stays when the run is interrupted, and
+        the next run goes on there.
 
         Args:
-            folder: photos, looked for recursively.
+            folder: photos, looked for recursively; or a photo, or several photos.
             encoder: the model that made the index.
             batch_size: photos encoded at once.
             workers: threads or processes that decode ahead.
             processes: decode in processes, which a crashing decoder cannot take down with it; see
                 `decode_ahead` for what a script needs.
-            allow_empty: let a folder that is missing or holds no images empty its part of the
-                index. Without it that is an error, because an unmounted disk looks the same.
-            progress: called with (photos done, photos to encode) after the scan and each batch.
+            allow_empty: let what is missing or empty count as deleted. Without it a folder that
+                is missing or empty, and was not, is an error: an unmounted disk looks the same.
+            verify: read every photo, and find those that changed with nothing else to tell it.
+            include_hidden: also hidden files and folders, bins and thumbnail caches.
+            exclude: patterns as in a `.gitignore` file of what to leave out. What the index has of
+                it leaves the index, as with hidden things in a run without `include_hidden`.
+            follow_links: go through links to folders, each folder once.
+            progress: called with (photos done, photos to look into) after the walk and each batch.
 
         Raises:
-            ConfigError: if `batch_size` or `workers` is not positive.
+            ConfigError: if `batch_size` or `workers` is not positive, or a pattern is none.
             DataError: if the folder is missing, or empty and was not; see `allow_empty`.
             IndexStoreError: if another model made the index, another process writes to it, or it
                 cannot be written.
@@ -207,13 +247,25 @@ class ImageIndex:
             if value < 1:
                 raise ConfigError(f"{name} is {value}; give at least 1.")
         self.check_model(encoder)
+        walk = WalkOptions(include_hidden, tuple(exclude), follow_links)
+        options = UpdateOptions(batch_size, workers, processes, allow_empty, verify, walk)
         with write_lock(self.location):
             self._check_current()
-            run = Update(self._table, Path(folder).resolve(), encoder, progress)
-            return run.run(batch_size, workers, processes, allow_empty)
+            run = Update(self._store, folder, encoder, options, self.location.folder, progress)
+            return run.run()
+
+    def forget(self, path: str | Path) -> int:
+        """Remove a photo, or the photos below a folder, there or not; returns how many.
+
+        Raises:
+            IndexStoreError: if the index has none from there, or cannot be written.
+        """
+        with write_lock(self.location):
+            self._check_current()
+            return forget(self._store, path)
 
     def _check_current(self) -> None:
-        """Make sure, before a write, that this is still the table to write to.
+        """Make sure, before a write, that this is still the photos to write to.
 
         An index goes over to a rebuild by the same model; see `_follow`.
 
@@ -225,7 +277,7 @@ class ImageIndex:
             self._follow()
         elif not (
             self.location.has(PENDING)
-            and _same_table(Manifest.read(self.location, PENDING), self.manifest)
+            and same_generation(Manifest.read(self.location, PENDING), self.manifest)
         ):
             raise IndexStoreError(
                 f"{self.location}: was rebuilt by another process meanwhile; start again."
@@ -266,12 +318,11 @@ class ImageIndex:
                 f"{self.location}: the query has shape {query.shape} and the index embeddings "
                 f"({self.manifest.dim},); encode the query with the model that made the index."
             )
-        norm = float(np.linalg.norm(query))
+        norm = float(query @ query) ** 0.5
         if not 0 < norm < np.inf:
             raise IndexStoreError(f"the query embedding has norm {norm}; a direction is needed.")
-        where = None if filters is None else filters.sql()
         query = query / norm
-        found = self._ask(lambda table: table.nearest(query, offset + k, where, exact=exact))
+        found = self.ask(lambda store: store.nearest(query, offset + k, filters, exact=exact))
         return found[offset:]
 
     def facts(self, id: str) -> PhotoFacts | None:
@@ -280,18 +331,14 @@ class ImageIndex:
 
     def facts_of_many(self, ids: Sequence[str]) -> list[PhotoFacts]:
         """What is known of photos, in the order of `ids`, those left out that the index lacks."""
-        if not ids:
-            return []
-        rows = self._ask(lambda table: table.taken_from("id", ids, *FACTS))
-        found = {row["id"]: facts_of(row) for row in rows.to_pylist()}
-        return [found[id] for id in ids if id in found]
+        return self.ask(lambda store: store.facts(ids))
 
     def embedding_of(self, id: str) -> np.ndarray | None:
-        """The (D,) float32 unit vector of a photo; None if the index has none of that id."""
-        rows = self._ask(lambda table: table.taken_from("id", [id], "embedding"))
-        if not rows.num_rows:
-            return None
-        return np.asarray(rows["embedding"][0].values.to_numpy(), dtype=np.float32)
+        """The (D,) float32 unit vector of a photo; None if the index has none of that id.
+
+        An index in a folder keeps it as float16.
+        """
+        return self.ask(lambda store: store.embedding(id))
 
     def newest(
         self, k: int = 10, *, offset: int = 0, filters: Filters | None = None
@@ -302,30 +349,23 @@ class ImageIndex:
         """
         if k < 1 or offset < 0:
             raise ConfigError(f"{k} photos from {offset} on cannot be listed; ask for at least 1.")
-        where = None if filters is None else filters.sql()
-        rows = self._ask(lambda table: table.columns("id", "taken", "mtime_ns", where=where))
-        changed = rows["mtime_ns"].to_numpy() // 1_000_000_000
-        zone = datetime.now().astimezone().utcoffset() or timedelta()
-        taken = rows["taken"].cast("int64").fill_null(NEVER).to_numpy()
-        when = np.where(taken == NEVER, changed + zone.total_seconds(), taken)
-        order = np.lexsort((rows["id"].to_numpy(zero_copy_only=False).astype(str), -when))
-        return self.facts_of_many(rows["id"].take(order[offset : offset + k]).to_pylist())
+        return self.ask(lambda store: store.newest(k, offset, filters))
 
-    def _ask(self, question: Callable[[PhotoTable], T]) -> T:
-        """Ask the table, and once more where a writer took away what was being read."""
+    def ask(self, question: Callable[[PhotoStore], T]) -> T:
+        """Ask the store, and once more where a writer took away what was being read."""
         if not self._pending and time.monotonic() > self._look_again:
             with suppress(IndexStoreError):
                 self._follow()
         try:
-            return question(self._table)
+            return question(self._store)
         except IndexStoreError:
             if self._pending:
                 raise
             self._follow()
-        return question(self._table)
+        return question(self._store)
 
     def _follow(self) -> None:
-        """Go over to the table of a rebuild by the same model, if there was one.
+        """Go over to the photos of a rebuild by the same model, if there was one.
 
         Raises:
             IndexStoreError: if it was by another model.
@@ -339,59 +379,5 @@ class ImageIndex:
                 f"{self.location}: was made again by another model ({manifest.description}) since "
                 "it was opened; open it again: start the server or the command again."
             )
-        self._table = PhotoTable(self.location, manifest.table, manifest.dim, create=False)
+        self._store = open_store(self.location, manifest, create=False)
         self.manifest = manifest
-
-
-def _check_model(location: Location, manifest: Manifest, encoder: Encoder) -> None:
-    if manifest.fingerprint != encoder.fingerprint:
-        raise IndexStoreError(
-            f"{location}: made by model {manifest.fingerprint[:12]} ({manifest.description}; "
-            f"{manifest.model}), not by {encoder.fingerprint[:12]} ({encoder.description}); use "
-            "that model, index into another folder with --index, or encode all again with "
-            "`user-itr index --rebuild`."
-        )
-
-
-def _is_there(location: Location) -> bool:
-    return bool(location.entries()) if location.folder is None else location.folder.exists()
-
-
-def _check_free(location: Location) -> None:
-    if location.folder is not None and location.folder.is_file():
-        raise IndexStoreError(f"{location}: is a file; give a folder for the index.")
-    with store_errors(location, "read"):
-        others = [
-            name
-            for name in location.entries()
-            if name != LOCK and not name.startswith(f".{MANIFEST}.")
-        ]
-    if others:
-        raise IndexStoreError(
-            f"{location}: is not a search index and holds other things ({min(others)}); give a new "
-            "or empty folder for the index."
-        )
-
-
-def _manifest_of(encoder: Encoder, model_path: str | Path, generation: int) -> Manifest:
-    return Manifest(
-        fingerprint=encoder.fingerprint,
-        description=encoder.description,
-        dim=encoder.dim,
-        model=_recorded(model_path),
-        generation=generation,
-    )
-
-
-def _recorded(model_path: str | Path) -> str:
-    """A checkpoint's absolute path, so that it is found from any folder; a name stays as it is."""
-    return str(Path(model_path).absolute()) if Path(model_path).exists() else str(model_path)
-
-
-def _same_table(one: Manifest, other: Manifest) -> bool:
-    return (one.fingerprint, one.generation) == (other.fingerprint, other.generation)
-
-
-def _write_manifest(manifest: Manifest, location: Location, name: str = MANIFEST) -> None:
-    with store_errors(location, "written"):
-        manifest.write(location, name)

@@ -12,7 +12,7 @@ from contextlib import suppress
 from datetime import datetime, timezone
 from typing import Protocol
 
-from user_itr.errors import IndexStoreError
+from user_itr.errors import IndexBusyError, IndexStoreError
 from user_itr.files import parse_json
 
 LEASE_SECONDS = 60.0
@@ -71,7 +71,8 @@ class Lease:
         """Take the lease: where nobody has it, or it was given back, or it ran out.
 
         Raises:
-            IndexStoreError: if another process holds it, or the store cannot be trusted with it.
+            IndexBusyError: if another process holds it.
+            IndexStoreError: if the store cannot be trusted with it.
         """
         started = time.monotonic()
         content = self._content()
@@ -85,7 +86,7 @@ class Lease:
             )
         if self._tag is None:
             self._refuse_if_held(self.store.read_tagged(self.name)[0])
-            raise IndexStoreError(f"{self.store}: another process was quicker; try again.")
+            raise IndexBusyError(f"{self.store}: another process was quicker; try again.")
         self._require_conditions(content)
         self._until = started + self.seconds
         self._keeper.start()
@@ -150,7 +151,7 @@ class Lease:
             )
         if self._is_ours(content) or time.time() > expires + (SKEW_SECONDS if expires else 0):
             return
-        raise IndexStoreError(
+        raise IndexBusyError(
             f"{self.store}: another process is writing to the index ({found.get('host')}, process "
             f"{found.get('process')}); wait until it is done. Should it have died, its lock runs "
             f"out at {_iso(expires + SKEW_SECONDS)}."

@@ -12,7 +12,7 @@ from typing import ClassVar
 
 import filelock
 
-from user_itr.errors import IndexStoreError
+from user_itr.errors import IndexBusyError, IndexStoreError
 from user_itr.files import replace_file
 
 LOCK = "index.lock"
@@ -78,7 +78,7 @@ class Location(ABC):
         """Be the one writer.
 
         Raises:
-            IndexStoreError: if another process is.
+            IndexBusyError: if another process is.
         """
 
     @abstractmethod
@@ -144,7 +144,7 @@ class Folder(Location):
                     self.folder.mkdir(parents=True, exist_ok=True)
                     lock.acquire(timeout=0)
                 except filelock.Timeout:
-                    raise IndexStoreError(
+                    raise IndexBusyError(
                         f"{self}: another process is writing to the index; wait until it is done."
                     ) from None
             yield

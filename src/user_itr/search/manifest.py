@@ -1,4 +1,4 @@
-"""The small JSON file beside an index's table: which model made it, in which format."""
+"""The small JSON file beside an index's photos: which model made it, in which format."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from user_itr.errors import IndexStoreError
 from user_itr.files import parse_json
 from user_itr.search.location import Place, location_of
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
+"""Of what is written; 2 is an index whose photos are in LanceDB tables, also in a folder."""
+
+LANCE_VERSION = 2
 MANIFEST = "index.json"
 PENDING = "rebuild.json"
 """The manifest of a rebuild that is not complete yet."""
@@ -24,7 +27,7 @@ class Manifest:
         description: of that model, one line for people.
         dim: width D of the embeddings.
         model: checkpoint the model was loaded from, so that a search needs no `--model`.
-        generation: number of the table that holds the photos; each rebuild takes the next one.
+        generation: number of the tables that hold the photos; each rebuild takes the next one.
         format_version: of this layout; a newer one than `FORMAT_VERSION` is refused.
     """
 

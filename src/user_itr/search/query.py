@@ -2,78 +2,23 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from user_itr.data.readers.text import is_valid_unicode
 from user_itr.errors import ConfigError
 from user_itr.search.encoder import Encoder
 from user_itr.search.filters import Filters
 from user_itr.search.found import Hit
 from user_itr.search.index import ImageIndex
+from user_itr.search.names import same_form
 from user_itr.search.photos import load_photo
+from user_itr.search.terms import Query as Query
+from user_itr.search.terms import parse_query as parse_query
 
 MINUS_WEIGHT = 0.5
 """How much of what is not wanted is taken away from what is."""
-
-_TERM = re.compile(r'(?:(?<=[\s"])|^)(?:([+-])\s*)?"([^"]+)"|(?:(?<=\s)|^)([+-])([^\s"+-]\S*)')
-
-
-@dataclass(frozen=True)
-class Query:
-    """Words: what is wanted and what is not.
-
-    Args:
-        plus: sentences that the photos should fit, each counting the same.
-        minus: sentences that they should not fit.
-    """
-
-    plus: tuple[str, ...]
-    minus: tuple[str, ...] = ()
-
-    @property
-    def is_one_sentence(self) -> bool:
-        """Whether scores of this query are those of a caption, which calibration is about."""
-        return len(self.plus) == 1 and not self.minus
-
-
-def parse_query(text: str) -> Query:
-    """Read plain words, or terms: `"beach" - "people"`, `two dogs -snow`, `"a bike" + "sunset"`.
-
-    A quoted phrase or a word right after a sign is a term of its own, all that is left is one more.
-    A hyphen inside a word, or between blanks and not before a quote, is only a hyphen.
-
-    Raises:
-        ConfigError: if nothing is wanted (no words, or only unwanted ones), or the text is no
-            valid Unicode.
-    """
-    if not is_valid_unicode(text):
-        raise ConfigError(f"the query {text!a} is no valid Unicode; write it in UTF-8.")
-    plus: list[str] = []
-    minus: list[str] = []
-    rest: list[str] = []
-    last = 0
-    for match in _TERM.finditer(text):
-        rest.append(text[last : match.start()])
-        last = match.end()
-        phrase = " ".join((match[2] or match[4]).split())
-        if phrase:
-            (minus if "-" in (match[1], match[3]) else plus).append(phrase)
-    rest.append(text[last:])
-    plain = " ".join(" ".join(rest).split())
-    if plain:
-        plus.insert(0, plain)
-    if not plus:
-        raise ConfigError(
-            f"the query {text!r} says only what is not wanted; say also what is."
-            if minus
-            else f"the query {text!r} is empty; give some words to search for."
-        )
-    return Query(tuple(plus), tuple(minus))
 
 
 def query_embedding(
@@ -82,7 +27,8 @@ def query_embedding(
     """The (D,) float32 unit vector of wanted sentences and photos, less the unwanted sentences.
 
     It is the mean of the unit vectors that are wanted, so that each counts the same, minus
-    `MINUS_WEIGHT` times the mean of those that are not.
+    `MINUS_WEIGHT` times the mean of those that are not; a weighted sentence's vector is multiplied
+    by its weight before.
 
     Args:
         encoder: the model.
@@ -104,6 +50,8 @@ def combined(
 ) -> np.ndarray:
     """`query_embedding` of what is encoded already: of the sentences, the wanted ones first."""
     count = 0 if query is None else len(query.plus)
+    if query is not None and query.weights:
+        sentences = [w * vector for w, vector in zip(query.weights, sentences, strict=True)]
     wanted = [*photos, *sentences[:count]]
     unwanted = list(sentences[count:])
     found = np.mean(wanted, axis=0, dtype=np.float32)
@@ -161,10 +109,10 @@ def search(
     embedding = query_embedding(encoder, query, photos)
     if image is None or not exclude_itself:
         return index.search(embedding, k, offset=offset, filters=filters, exact=exact)
-    own = Path(image).parent.resolve() / Path(image).name
+    own = same_form(Path(image).parent.resolve() / Path(image).name)
     hits = index.search(embedding, offset + k + 1, filters=filters, exact=exact)
-    others = [hit for hit in hits if hit.path != own][offset : offset + k]
-    return [replace(hit, rank=rank) for rank, hit in enumerate(others, start=offset + 1)]
+    others = [hit for hit in hits if same_form(hit.path) != own][offset : offset + k]
+    return [hit._replace(rank=rank) for rank, hit in enumerate(others, start=offset + 1)]
 
 
 def search_text(index: ImageIndex, encoder: Encoder, query: str, k: int = 10) -> list[Hit]:

@@ -189,7 +189,7 @@ class PhotoSearch:
                 photos=len(self.index),
                 folders=[Folder(path=str(path), photos=count) for path, count in folders],
                 model=self.index.manifest.description,
-                sentences=len(SentenceStore(self.index.location, self.index.manifest)),
+                sentences=len(SentenceStore(self.index)),
                 version=__version__,
             )
 
@@ -199,7 +199,7 @@ class PhotoSearch:
         embedding = _there(self.index.embedding_of(id))
         return [
             Caption(text=one.text, match=match_percent(one.score, self.encoder.calibration))
-            for one in SentenceStore(self.index.location, self.index.manifest).describe(embedding)
+            for one in SentenceStore(self.index).describe(embedding)
         ]
 
     async def _embedding_of(self, id: str) -> np.ndarray:

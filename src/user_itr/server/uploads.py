@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from user_itr.data.formats import RAW_SUFFIXES
 from user_itr.data.images import load_image, open_image
 from user_itr.errors import DataError
 from user_itr.search.encoder import Encoder
@@ -26,6 +27,8 @@ def uploaded_pixels(content: bytes, name: str, encoder: Encoder, most_pixels: in
         DataError: if it cannot be decoded, or has more pixels.
     """
     label = Path(LABEL + Path(name).suffix[:8])
+    if label.suffix.lower() in RAW_SUFFIXES:  # too much to decode for anybody who asks
+        raise DataError(f"{LABEL}: raw photographs are not taken; send a JPEG, PNG or WebP.")
     try:
         with open_image(label, content) as header:
             pixels = header.width * header.height

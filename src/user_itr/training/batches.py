@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 import torch
@@ -16,7 +17,9 @@ from torch import Tensor
 
 from user_itr.data.captions import CaptionedImages
 from user_itr.model.tokenizer import TokenizedCaptions
+from user_itr.objective.contrastive import Sentences
 from user_itr.training.augmentation import augment_words
+from user_itr.training.sentences import SharedSentences
 from user_itr.training.shares import Layout, share_out
 from user_itr.training.views import RegionSource
 
@@ -35,6 +38,7 @@ class Batch:
         masks: for each group (t, L) bool.
         caption_image: (T,) int64, row in the batch of each caption's image, in group order.
         guides: (B, G) float32 guide embeddings, or None without CGE.
+        sentences: which captions have the words of another image's; None where nobody asks.
         layout: where this is a rank's share, how the whole batch is shared out.
     """
 
@@ -44,6 +48,7 @@ class Batch:
     masks: tuple[Tensor, ...]
     caption_image: Tensor
     guides: Tensor | None = None
+    sentences: Sentences | None = None
     layout: Layout | None = None
 
     def to(self, device: torch.device) -> Batch:
@@ -75,6 +80,9 @@ class Batch:
             tuple(map(change, self.masks)),
             change(self.caption_image),
             None if self.guides is None else change(self.guides),
+            None
+            if self.sentences is None
+            else Sentences(change(self.sentences.of_captions), change(self.sentences.of_images)),
             layout,
         )
 
@@ -104,7 +112,8 @@ class BatchSource:
 
     An epoch shows every caption once. Images come in random order; each brings
     `captions_per_image` of its captions, drawn without repetition, so an image with five captions
-    comes five times an epoch with one each, or once with all five.
+    comes five times an epoch with one each, or once with all five. By the order "rounds" all images
+    come once before one comes again; by "pairs", the published code's, chance alone decides.
 
     Args:
         images: the split.
@@ -115,6 +124,9 @@ class BatchSource:
         guides: (N, G) float16 or float32 guide embeddings, one an image; None without CGE.
         batch_size: images a batch.
         captions_per_image: captions that share an image's pass.
+        order: of an epoch.
+        drop_last: leave out a last batch that is not full.
+        shared: sentences that several images have, for batches that tell of them.
         seed: of order and augmentation.
     """
 
@@ -129,6 +141,9 @@ class BatchSource:
         guides: np.ndarray | None = None,
         batch_size: int = 128,
         captions_per_image: int = 1,
+        order: Literal["rounds", "pairs"] = "rounds",
+        drop_last: bool = False,
+        shared: SharedSentences | None = None,
         seed: int = 0,
     ) -> None:
         self.regions = regions
@@ -138,6 +153,8 @@ class BatchSource:
         self.guides = guides
         self.batch_size = batch_size
         self.captions_per_image = captions_per_image
+        self.order = order
+        self.shared = shared
         self.seed = seed
         self._captions_of = images.captions_by_image()
         sizes = np.array([len(c) for c in self._captions_of])
@@ -146,7 +163,12 @@ class BatchSource:
         self._round = np.concatenate([np.arange(r) for r in rounds]) if len(rounds) else rounds
         # A last batch of one image has no negative and no batch statistics.
         full, rest = divmod(len(self._turns), batch_size)
-        self.batches_per_epoch = full + (1 if rest > 1 else 0)
+        self.batches_per_epoch = full + (1 if rest > 1 and not drop_last else 0)
+
+    @property
+    def sentences_of_image(self) -> int:
+        """K of `Sentences`; 0 where batches have none."""
+        return 0 if self.shared is None else self.shared.of_images.shape[1]
 
     def epoch(
         self, epoch: int, start: int = 0, share: tuple[int, int] = (0, 1)
@@ -168,7 +190,9 @@ class BatchSource:
             yield self._batch(turns, shuffled, rng, share)
 
     def _spread(self, rng: np.random.Generator) -> np.ndarray:
-        """Random order of turns in which an image's turns lie far apart: round by round."""
+        """Random order of turns; by rounds, an image's turns lie far apart."""
+        if self.order == "pairs":
+            return rng.permutation(len(self._turns))
         return np.lexsort((rng.random(len(self._turns)), self._round))
 
     def _batch(
@@ -189,8 +213,9 @@ class BatchSource:
         by_length = np.argsort(self.captions.lengths[captions], kind="stable")
         captions, caption_image = captions[by_length], caption_image[by_length]
         groups = np.array_split(captions, max(1, round(len(captions) / BUCKET)))
+        sentences = None if self.shared is None else self.shared.of(captions, images)
         if share[1] > 1:
-            return self._share(images, caption_image, groups, rng, share)
+            return self._share(images, caption_image, groups, rng, share, sentences)
         tokens, masks = zip(*(self._tokens(group, rng) for group in groups), strict=True)
         return Batch(
             self.regions(images, rng),
@@ -199,6 +224,7 @@ class BatchSource:
             masks,
             torch.from_numpy(caption_image.astype(np.int64)),
             None if self.guides is None else torch.from_numpy(self.guides[images]).float(),
+            sentences,
         )
 
     def _share(
@@ -208,9 +234,10 @@ class BatchSource:
         groups: list[np.ndarray],
         rng: np.random.Generator,
         share: tuple[int, int],
+        sentences: Sentences | None,
     ) -> Batch:
         """A rank's part of a batch: the draws are the whole batch's, what is loaded is not."""
-        layout = share_out(images, caption_image, *share)
+        layout = replace(share_out(images, caption_image, *share), sentences=sentences)
         place = np.arange(len(images))[layout.kept]
         own = np.isin(caption_image, place)
         parts = [
@@ -219,6 +246,10 @@ class BatchSource:
         ]
         tokens, masks = zip(*(part for part in parts if len(part[0])), strict=True)
         guides = None if self.guides is None else self.guides[images[place]]
+        if sentences is not None:
+            sentences = Sentences(
+                sentences.of_captions[torch.from_numpy(own)], sentences.of_images[layout.kept]
+            )
         return Batch(
             self.regions(images, rng, layout.kept),
             torch.from_numpy(images[place].astype(np.int64)),
@@ -226,6 +257,7 @@ class BatchSource:
             masks,
             torch.from_numpy((caption_image[own] - place[0]).astype(np.int64)),
             None if guides is None else torch.from_numpy(guides).float(),
+            sentences,
             layout,
         )
 

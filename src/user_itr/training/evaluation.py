@@ -10,6 +10,7 @@ import torch
 
 from user_itr.evaluation.metrics import CrossModalMetrics, evaluate_embeddings
 from user_itr.model.dual_encoder import DualEncoder
+from user_itr.model.tokenizer import CPU_TOKENS
 from user_itr.training.preparation import Split
 from user_itr.training.ranks import Ranks
 
@@ -24,7 +25,7 @@ def evaluate_split(
     autocast: Callable[[], AbstractContextManager[object]],
     ranks: Ranks | None = None,
 ) -> CrossModalMetrics:
-    """Recall both ways of a split, each image encoded once; the model's mode is restored.
+    """Recall both ways of a split, each image and each text encoded once; modes are restored.
 
     Ranks encode in turn a batch each; rank 0 ranks, and all get what it found.
 
@@ -36,7 +37,7 @@ def evaluate_split(
         ranks: of the training, where there may be several.
     """
     first, step = (0, BATCH) if ranks is None else (ranks.index * BATCH, ranks.count * BATCH)
-    training = model.training
+    modes = [(module, module.training) for module in model.modules()]
     model.eval()
     width = model.text.linear.out_features
     images = np.zeros((len(split.images), width), dtype=np.float32)
@@ -50,9 +51,10 @@ def evaluate_split(
                 guides = torch.from_numpy(split.guides[start : start + BATCH]).float().to(device)
             output = model.image(regions.to(device), guide=guides)
             images[start : start + BATCH] = output.cpu().numpy()
-        order = np.argsort(split.captions.lengths, kind="stable")
-        for start in range(first, len(order), step):
-            rows = order[start : start + BATCH]
+        texts, text_of_caption = split.captions.distinct()
+        own = slice(0, None) if ranks is None else slice(ranks.index, None, ranks.count)
+        most = CPU_TOKENS if device.type == "cpu" else None
+        for rows in split.captions.batches(texts, BATCH, most)[own]:
             if split.states is None:
                 tokens, mask = split.captions.padded(rows)
             else:
@@ -61,11 +63,14 @@ def evaluate_split(
                 mask = torch.from_numpy(real)
             output = model.text(tokens.to(device), mask.to(device))
             captions[rows] = output.cpu().numpy()
-    model.train(training)
+    for module, training in modes:  # not all modules of a momentum encoder have the same
+        module.training = training
+    if ranks is not None:
+        for embeddings in (images, captions):
+            ranks.add_up(embeddings)
+    captions = captions[texts[text_of_caption]]
     if ranks is None:
         return evaluate_embeddings(images, captions, split.images.caption_image)
-    for embeddings in (images, captions):
-        ranks.add_up(embeddings)
     metrics = None
     if ranks.first:
         metrics = evaluate_embeddings(images, captions, split.images.caption_image)

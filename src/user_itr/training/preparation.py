@@ -25,6 +25,7 @@ from user_itr.model.checkpoint import TrainedModel, compact_width
 from user_itr.model.tokenizer import CaptionTokenizer, TokenizedCaptions
 from user_itr.training.batches import BatchSource, CaptionAugmentation
 from user_itr.training.ranks import Ranks
+from user_itr.training.sentences import SharedSentences
 from user_itr.training.token_states import cached_token_states
 from user_itr.training.views import RandomViews, RegionSource, StoredRegions
 
@@ -106,6 +107,8 @@ def prepare(
         raise ConfigError("data.path is not set; give the captioned set with --data PATH.")
     train_images = _captions(settings, settings.data.train_split)
     dev_images = _captions(settings, settings.data.dev_split)
+    if settings.data.dev_captions is not None:
+        dev_images = dev_images.first_captions(settings.data.dev_captions)
     # Before the features: a wrong name of guide or text encoder shows at once, not in an hour.
     if settings.model.image.clip_guided and settings.features.guide is not None:
         require_guide_name(settings.features.guide)
@@ -146,6 +149,13 @@ def prepare(
         guides=train.guides,
         batch_size=settings.training.batch_size,
         captions_per_image=settings.training.captions_per_image,
+        order=settings.training.order,
+        drop_last=settings.training.drop_last,
+        shared=(
+            SharedSentences.among(train.images, train.captions)
+            if settings.objective.mask_equal_captions
+            else None
+        ),
         seed=settings.training.seed,
     )
     if batches.batches_per_epoch == 0:

@@ -15,6 +15,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from user_itr.objective.contrastive import Sentences
+
 
 @dataclass
 class Layout:
@@ -30,6 +32,7 @@ class Layout:
             first, then those of rank 1, and so on.
         image_owner: (B,) int64, as `Batch.image_owner`, of the whole batch.
         caption_image: (T,) int64, as `Batch.caption_image`, of the whole batch.
+        sentences: as `Batch.sentences`, of the whole batch.
     """
 
     rank: int
@@ -38,6 +41,7 @@ class Layout:
     gathered: Tensor
     image_owner: Tensor
     caption_image: Tensor
+    sentences: Sentences | None = None
 
     @property
     def has_images(self) -> bool:
@@ -94,6 +98,7 @@ class Layout:
             gathered=self.gathered.to(device),
             image_owner=self.image_owner.to(device),
             caption_image=self.caption_image.to(device),
+            sentences=None if self.sentences is None else self.sentences.to(device),
         )
 
 

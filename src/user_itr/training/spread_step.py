@@ -46,6 +46,7 @@ class SpreadStep(TrainingStep):
         self.gather_negatives = gather_negatives
         self.spread = BatchSpread(group)
         spread_batch_norm(model, self.spread)
+        spread_batch_norm(contrast.encoder, self.spread)  # in training mode by one of its policies
 
     def forward(self, batch: Batch) -> tuple[dict[str, Tensor], NewKeys | None]:
         """Loss of the whole batch, the same on all ranks, and all its keys."""
@@ -55,19 +56,25 @@ class SpreadStep(TrainingStep):
         images, captions = self._encode(self.model, batch)
         if self.gather_negatives:
             images, captions = layout.gather(images, captions, self.group)
-            pairs = Pairs(images, captions, layout.caption_image, layout.image_owner)
+            pairs = Pairs(
+                images, captions, layout.caption_image, layout.image_owner, layout.sentences
+            )
         else:
-            pairs = Pairs(images, captions, batch.caption_image, batch.image_owner)
+            pairs = Pairs(images, captions, batch.caption_image, batch.image_owner, batch.sentences)
         if not self.objective.uses_momentum:
             return self._of_batch(self.objective(pairs), layout), None
         queues = self.contrast.image_queue.contents(), self.contrast.caption_queue.contents()
         with torch.no_grad():
             own = self._encode(self.contrast.encoder, batch)
             whole = layout.gather(*own, self.group)
-        keys = Keys(*(whole if self.gather_negatives else own), *queues)
+        keys = Keys(
+            *(whole if self.gather_negatives else own), *queues, self.contrast.queued_sentences()
+        )
         losses = self._of_batch(self.objective(pairs, keys), layout)
         owners = layout.image_owner
-        return losses, NewKeys(whole[0], owners, whole[1], owners[layout.caption_image])
+        return losses, NewKeys(
+            whole[0], owners, whole[1], owners[layout.caption_image], layout.sentences
+        )
 
     def _of_batch(self, losses: dict[str, Tensor], layout: Layout) -> dict[str, Tensor]:
         if self.gather_negatives:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from user_itr.model.dual_encoder import DualEncoder
-from user_itr.objective.contrastive import ContrastiveObjective, Keys, Pairs
+from user_itr.objective.contrastive import ContrastiveObjective, Keys, Pairs, Sentences
 from user_itr.objective.momentum import MomentumContrast
 from user_itr.training.batches import Batch
 
@@ -21,6 +21,7 @@ class NewKeys:
     image_owner: Tensor
     captions: Tensor
     caption_owner: Tensor
+    sentences: Sentences | None = None
 
 
 class TrainingStep(nn.Module):
@@ -45,14 +46,16 @@ class TrainingStep(nn.Module):
 
         Keys are computed only for an objective that uses them.
         """
-        pairs = Pairs(*self._encode(self.model, batch), batch.caption_image, batch.image_owner)
+        images, captions = self._encode(self.model, batch)
+        pairs = Pairs(images, captions, batch.caption_image, batch.image_owner, batch.sentences)
         if not self.objective.uses_momentum:
             return self.objective(pairs), None
         with torch.no_grad():
             images, captions = self._encode(self.contrast.encoder, batch)
         queues = self.contrast.image_queue.contents(), self.contrast.caption_queue.contents()
-        losses = self.objective(pairs, Keys(images, captions, *queues))
-        return losses, NewKeys(images, pairs.image_owner, captions, pairs.caption_owner)
+        keys = Keys(images, captions, *queues, self.contrast.queued_sentences())
+        new = NewKeys(images, pairs.image_owner, captions, pairs.caption_owner, batch.sentences)
+        return self.objective(pairs, keys), new
 
     def _encode(self, model: DualEncoder, batch: Batch) -> tuple[Tensor, Tensor]:
         images = model.image(batch.regions, guide=batch.guides)
@@ -61,7 +64,9 @@ class TrainingStep(nn.Module):
     def after_backward(self, keys: NewKeys | None) -> None:
         """Put a batch's keys into the queues; its backward pass must be over."""
         if keys is not None:
-            self.contrast.enqueue(keys.images, keys.image_owner, keys.captions, keys.caption_owner)
+            self.contrast.enqueue(
+                keys.images, keys.image_owner, keys.captions, keys.caption_owner, keys.sentences
+            )
 
     def after_update(self) -> None:
         """Move the momentum encoders, once an optimizer step."""

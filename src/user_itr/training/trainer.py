@@ -112,6 +112,9 @@ class Trainer:
             settings.model.embedding,
             settings.momentum.queue_length,
             settings.momentum.momentum,
+            settings.momentum.policy,
+            settings.momentum.queue_begins == "random",
+            prepared.batches.sentences_of_image,
         )
         objective = build_objective(settings.objective)
         if self.ranks.count == 1:
@@ -194,7 +197,7 @@ class Trainer:
         draws = self.ranks.draws
         if draws is not None:
             draws.set_state(torch.get_rng_state())
-            self.step.model.image.draws = draws
+            self.step.model.image.draws = self.step.contrast.encoder.image.draws = draws
 
     def _kept_names(self) -> set[str]:
         """Names in the step's state that training changes: all but frozen parameters."""

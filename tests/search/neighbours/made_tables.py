@@ -1,71 +1,91 @@
-"""Tables of made vectors, and what a search of them has to give."""
+"""Stores of made vectors, and what a search of them has to give."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from made_rows import content, file, kept
 
-from user_itr.search.found import Hit
-from user_itr.search.neighbours.rows import Rows
+from user_itr.search.location import Folder
 from user_itr.search.neighbours.search import Neighbours
-from user_itr.search.photos import photo_id
-from user_itr.search.table import PhotoTable
+from user_itr.search.neighbours.view import Scored
+from user_itr.search.store.sqlite import SqliteStore
 
 DIM = 32
 
 
-def unit(count: int, dim: int = DIM, seed: int = 0) -> np.ndarray:
-    vectors = np.random.default_rng(seed).normal(size=(count, dim))
-    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+class Rows:
+    """Names with vectors in a real store; the answers about numbers are told by name.
 
+    Args:
+        folder: of the index.
+        approximate_from: rows from which on there is a graph.
+    """
 
-def short(vectors: np.ndarray) -> np.ndarray:
-    """Rounded to 10 bits, so that float32 has their dot products exactly, in any order of sums."""
-    return np.round(vectors * 1024).astype(np.float32) / np.float32(1024)
+    def __init__(self, folder: Path, approximate_from: int = 10**9) -> None:
+        self.folder = folder
+        self.store = SqliteStore(Folder(folder), 1, DIM, create=True)
+        self.neighbours: Neighbours = self.store.neighbours
+        self.neighbours.approximate_from = approximate_from
 
+    def put(self, names: Sequence[str], embeddings: np.ndarray) -> None:
+        """Insert or replace; what is replaced gets another number."""
+        pairs = [
+            (name, (name, row.tobytes()), row) for name, row in zip(names, embeddings, strict=True)
+        ]
+        rows = [file(name, key) for name, key, _ in pairs]
+        assert self.store.write(rows, [content(key, row) for _, key, row in pairs]) == []
+        self.store._drop_orphans()
 
-def put(table: PhotoTable, names: list[str], embeddings: np.ndarray) -> None:
-    """Insert or replace photos; the width of the photo `/p/12` is 12."""
-    ids = [photo_id(name) for name in names]
-    table.upsert(
-        table.rows(
-            embeddings,
-            id=ids,
-            path=names,
-            size=[1] * len(names),
-            mtime_ns=[1] * len(names),
-            hash=ids,
-            taken=[None] * len(names),
-            width=[int(name.removeprefix("/p/")) for name in names],
-            height=[1] * len(names),
-            root=["/p"] * len(names),
+    def delete(self, names: Sequence[str]) -> None:
+        """Take names away, and their numbers with them."""
+        self.store.remove(names)
+        self.store._drop_orphans()
+
+    def numbers(self, names: Sequence[str]) -> np.ndarray:
+        """Of rows by name, ascending; for instance those that a condition leaves."""
+        wanted = set(names)
+        return np.array(sorted(n for n, name in self.names().items() if name in wanted), np.int64)
+
+    def names(self) -> dict[int, str]:
+        rows = self.store._ask(
+            "SELECT f.content, d.path || '/' || f.name FROM files_{g} f "
+            "JOIN folders d ON d.id = f.folder"
         )
-    )
+        return dict(rows)
+
+    def told(self, found: Scored | None) -> list[str]:
+        """The names of rows that were found."""
+        assert found is not None
+        known = self.names()
+        return [known[number] for number in found[0].tolist()]
+
+    def near(self, query: np.ndarray, k: int, allowed: np.ndarray | None = None) -> list[str]:
+        return self.told(self.neighbours.near(query, k, allowed))[:k]
 
 
 def numbered(first: int, last: int) -> list[str]:
     return [f"/p/{number}" for number in range(first, last)]
 
 
-def neighbours_of(table: PhotoTable, approximate_from: int = 10**9) -> Neighbours:
-    """Those of a table, with a graph from so many rows on."""
-    lance = table.path / "photos-1.lance"
-    files = table.path / "photos-1.neighbours"
-    return Neighbours(Rows(table._table), lance, files, DIM, approximate_from=approximate_from)
-
-
-def opened(path: Path) -> PhotoTable:
-    return PhotoTable(path, "photos-1", DIM, create=not (path / "photos-1.lance").exists())
+def check(
+    found: list[str], scores: np.ndarray, photos: dict[str, np.ndarray], query: np.ndarray, k: int
+) -> None:
+    """What was found are the best k of the photos, up to what float32 can tell apart."""
+    names = list(photos)
+    exact = np.array([kept(photos[name], True) @ query.astype(np.float64) for name in names])
+    best = np.sort(exact)[::-1][:k]
+    assert len(set(found)) == len(found) == len(best)
+    np.testing.assert_allclose(scores[: len(best)], best, atol=1e-6)
+    own = [exact[names.index(name)] for name in found]
+    np.testing.assert_allclose(scores[: len(best)], own, atol=1e-6)
 
 
 def ranking(photos: dict[str, np.ndarray], query: np.ndarray, k: int) -> list[str]:
-    """The best k paths by float64 dot products, ties by path."""
-    names = sorted(photos)
-    exact = np.array([photos[name].astype(np.float64) @ query for name in names])
-    return [names[row] for row in np.argsort(-exact, kind="stable")[:k]]
-
-
-def paths(found: list[Hit] | None) -> list[str]:
-    assert found is not None
-    return [hit.path.as_posix() for hit in found]
+    """The best k names by float64 dot products of what the store keeps of the vectors."""
+    exact = {
+        name: float(kept(row, True) @ query.astype(np.float64)) for name, row in photos.items()
+    }
+    return sorted(exact, key=lambda name: -exact[name])[:k]

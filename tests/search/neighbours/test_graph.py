@@ -5,7 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made_tables import DIM, unit
+from made_rows import unit
+from made_tables import DIM
 
 from user_itr.search.neighbours.graph import Graph
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from made_tables import unit
+from made_rows import unit
 
 from user_itr.search.neighbours import scan as scan_module
 from user_itr.search.neighbours.scan import best, nearest, slack

@@ -83,7 +83,7 @@ def index(
     index = ImageIndex.create_or_open(tmp_path_factory.mktemp("page") / "index", encoder, "model")
     for folder in sorted(photos.iterdir()):
         index.update(folder, encoder)
-    SentenceStore(index.path).replace([f"something {colour}" for colour in PALETTE], encoder)
+    SentenceStore(index).replace([f"something {colour}" for colour in PALETTE], encoder)
     return index
 
 

@@ -17,7 +17,8 @@ from pathlib import Path
 
 from user_itr.data.problems import Problem
 from user_itr.data.readers.flickr8k import parse_token_line
-from user_itr.data.readers.text import NOT_UTF8, is_valid_unicode, read_lines, read_text
+from user_itr.data.readers.text import NOT_UTF8, read_lines, read_text
+from user_itr.data.unicode import is_valid_unicode
 from user_itr.errors import DataError
 
 IMAGE = ("image", "file_name", "image_name", "filename", "filepath", "image_path", "path", "img")

@@ -7,6 +7,7 @@ split "restval" (COCO) train, as everybody in the field counts them.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +81,39 @@ def read(
     for row in rows:
         _add(builder, entries[row], file, f"images[{row}]", problems)
     return builder.build()
+
+
+@dataclass(frozen=True)
+class Described:
+    """An image's id in MSCOCO, and its captions with theirs (`sentid`)."""
+
+    coco_id: int
+    captions: tuple[tuple[str, int], ...]
+
+
+def read_ids(root: Path, split: str) -> list[Described]:
+    """Ids and captions of a split, in the file's order, without its image files.
+
+    Raises:
+        DataError: if the file or the split is missing, the file is malformed or an id is missing.
+    """
+    file = _json_file(root)
+    _, entries = _load(file)
+    parts = [_split(entry) for entry in entries]
+    split = match_split(file, split, sort_splits({part for part in parts if part is not None}))
+    found = []
+    for row, (entry, part) in enumerate(zip(entries, parts, strict=True)):
+        if part != split:
+            continue
+        try:
+            captions = tuple((str(s["raw"]), int(s["sentid"])) for s in entry["sentences"])
+            found.append(Described(int(entry["cocoid"]), captions))
+        except (KeyError, TypeError, ValueError):
+            raise DataError(
+                f"{file}: images[{row}] lacks `cocoid`, or `raw` and `sentid` of its sentences; "
+                "give dataset_coco.json as Karpathy published it."
+            ) from None
+    return found
 
 
 def _add(builder: SetBuilder, entry: Any, file: Path, where: str, problems: list[Problem]) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 from user_itr.data.captions import CaptionedImages
 from user_itr.data.problems import Problem
 from user_itr.data.readers.image_folder import ImageFolder
-from user_itr.data.readers.text import is_valid_unicode
+from user_itr.data.unicode import is_valid_unicode
 from user_itr.errors import DataError
 
 _SAME_SPLIT = frozenset({"dev", "val", "valid", "validation"})

@@ -3,21 +3,14 @@
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 from typing import Any
 
 from user_itr.data.problems import Problem
+from user_itr.data.unicode import is_valid_unicode
 from user_itr.errors import DataError
 
 NOT_UTF8 = "is not valid UTF-8; save the file as UTF-8."
-
-_SURROGATE = re.compile("[\ud800-\udfff]")
-
-
-def is_valid_unicode(text: str) -> bool:
-    """Whether `text` can be encoded: no byte that UTF-8 could not decode, no lone surrogate."""
-    return text.isascii() or _SURROGATE.search(text) is None
 
 
 def read_text(path: Path) -> str:

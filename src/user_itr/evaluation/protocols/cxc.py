@@ -114,7 +114,7 @@ def read_cxc(
 
     Args:
         folder: where the files are.
-        split: "val" (or "dev") or "test".
+        split: "val" (or "dev") or "test" (or "testall").
         coco_ids: N images by their MSCOCO id.
         caption_ids: M captions by their MSCOCO id, the `sentid` of Karpathy's file.
         caption_image: (M,) int, the image that each caption was written for.
@@ -132,7 +132,7 @@ def read_cxc(
     available = sorted(name for name in found if not name.endswith("_raw"))
     if not available:
         raise DataError(f"{folder}: no sits_val.csv or sits_test.csv; give CxC's folder `data`.")
-    split = match_split(folder, split, available)
+    split = match_split(folder, "test" if split == "testall" else split, available)  # SCAN's name
     rated = {
         task: _read_pairs(folder / f"{task}_{split}.csv", _TASKS[task], rows) for task in _TASKS
     }

@@ -20,7 +20,7 @@ def rows_by_id(ids: Sequence[int] | None, side: str) -> dict[int, int]:
     if ids is None:
         raise DataError(
             f"the {side} of this split have no MSCOCO ids; read it from dataset_coco.json "
-            "(Karpathy) or from MSCOCO's own captions_*.json."
+            "(Karpathy) or from MSCOCO's own captions_*.json, or add --ids dataset_coco.json."
         )
     rows = {number: row for row, number in enumerate(ids)}
     if len(rows) < len(ids):

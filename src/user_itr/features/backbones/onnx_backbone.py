@@ -9,9 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -24,11 +21,13 @@ from torch.nn import functional as F
 
 from user_itr.errors import FeatureError
 from user_itr.features.backbones.base import Backbone
+from user_itr.features.onnx_export import export_graph
 from user_itr.features.preprocessing import Preprocess
 from user_itr.features.regions import cache_folder
 from user_itr.files import read_sealed, replace_sealed
+from user_itr.runtime.sessions import open_session
 
-FORMAT = 1
+FORMAT = 2
 """Of the files in the cache folder; a change of what is exported raises it."""
 
 LEAST_COSINE = 0.999
@@ -86,13 +85,13 @@ class OnnxBackbone(Backbone):
         file = exported_file(self.backbone)
         known = read_sealed(file)
         if known is not None:
-            return _session(known)
+            return open_session(known)
         sample = np.random.default_rng(0).integers(0, 256, (3, 96, 128, 3), np.uint8)
         pixels = torch.from_numpy(
             np.stack([self.preprocess(Image.fromarray(image)) for image in sample])
         )
         exported = _export(self.backbone, pixels[:2])
-        session = _session(exported)
+        session = open_session(exported)
         # three images, not the two of the export: a network may hold its batch size as a constant
         with torch.inference_mode():
             expected = self.backbone(pixels).flatten(1)
@@ -121,43 +120,8 @@ def exported_file(backbone: Backbone) -> Path:
 def _export(backbone: Backbone, pixels: Tensor) -> bytes:
     """The network as an ONNX model of any batch size, weights included."""
     batch = torch.export.Dim("batch")
-    with _quiet(), torch.no_grad():
-        program = torch.onnx.export(
-            backbone,
-            (pixels,),
-            input_names=["pixels"],
-            output_names=["regions"],
-            dynamic_shapes={"pixels": {0: batch}},
-            dynamo=True,
-            verbose=False,
-        )
-    if program is None:
-        raise FeatureError(f"backbone {backbone.name}: PyTorch exported nothing; use torch.")
-    return bytes(program.model_proto.SerializeToString())
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without the exporter's notes on packages that it does not need."""
-    log = logging.getLogger("torch.onnx")
-    level = log.level
-    log.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        log.setLevel(level)
-
-
-def _session(model: bytes) -> Any:
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = torch.get_num_threads()
-    # threads that wait without sleeping take the processor from those that decode
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    model = export_graph(backbone, {"pixels": pixels}, {"pixels": {0: batch}})
+    return bytes(model.SerializeToString())
 
 
 def _run(session: Any, pixels: Tensor) -> Tensor:

@@ -22,9 +22,10 @@ from user_itr.features.guides.registry import (
     guide_folder,
     pooled_backbone,
 )
-from user_itr.features.runtime import Runtime, for_extraction
+from user_itr.features.runtime import for_extraction
 from user_itr.features.store import MANIFEST_FILE, FeatureManifest, FeatureStore, read_manifest
 from user_itr.features.writer import StoreWriter, drop_leftovers
+from user_itr.runtime.loading import Runtime
 
 BLOCK = 256
 """Rows of regions that are averaged at once."""

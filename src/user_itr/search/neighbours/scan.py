@@ -64,10 +64,12 @@ def slack(dim: int) -> float:
 
 def best(rows: np.ndarray, scores: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     """The k rows of the highest scores, and those that tie with the last, the best first."""
-    if len(rows) > k:
-        high = np.flatnonzero(scores >= np.partition(scores, len(scores) - k)[len(scores) - k])
-        rows, scores = rows[high], scores[high]
     order = np.lexsort((rows, -scores))
+    if len(order) > k:
+        last, count = scores[order[k - 1]], k
+        while count < len(order) and scores[order[count]] == last:
+            count += 1
+        order = order[:count]
     return rows[order], scores[order]
 
 

@@ -1,44 +1,40 @@
-"""The derived files: the photos of one version of a table as arrays, and a graph over them.
+"""The derived files: the embeddings of one state of a store as arrays, and a graph over them.
 
-    FOLDER/current.json       which of the following is valid, and the size of each file in it
-    FOLDER/VERSION-XXXX/      row_ids.npy    (N,) uint64, ascending
-                              photos.arrow   id, path, width, height
-                              full.npy       (N, D) float32
-                              graph.usearch  from `approximate_from` rows on; with it
-                              slots.npy      (S,) int64, the row of each number of the graph or -1
+    FOLDER/NAME/   numbers.npy    (N,) int64, ascending: the store's numbers of the rows
+                   full.npy       (N, D) float32
+                   graph.usearch  from `approximate_from` rows on; with it
+                   slots.npy      (S,) int64, the row of each number of the graph or -1
+                   files.json     format, and the size of each of the others
 
-A folder is filled under a temporary name and renamed, then `current.json` is replaced. Whatever
-does not fit what `current.json` says is no snapshot; nothing is lost, all of it can be made again.
+A folder is filled under a temporary name and renamed; then the store records its name in the
+transaction that makes it valid. A store that was put back to an earlier state, for instance from a
+copy, names the files of that state or none. Nothing here is lost: all of it can be made again.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from secrets import token_hex
-from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
-from user_itr.files import map_array, parse_json, replace_file
+from user_itr.files import map_array, parse_json
 from user_itr.search.neighbours.graph import Graph
-from user_itr.search.neighbours.photo_columns import PHOTO_SCHEMA, PhotoColumns
-from user_itr.search.neighbours.rows import ROW_ID, Rows, embeddings_of
+from user_itr.search.neighbours.rows import Rows
 
-FORMAT_VERSION = 1
-CURRENT = "current.json"
+FORMAT_VERSION = 2
+FILES = "files.json"
 PARTIAL = "partial-"
 
 DEAD_SHARE = 0.25
-"""Share of a graph's numbers that may be of photos that are gone; with more it is made anew."""
+"""Share of a graph's numbers that may be of rows that are gone; with more it is made anew."""
 
-COMPARED = 4_096
-"""Rows compared at a time."""
+ADDED = 4_096
+"""Rows added to a graph at a time."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,9 +43,8 @@ class Snapshot:
 
     Attributes:
         folder: that they are in.
-        version: of the table they were made from.
-        row_ids: (N,) uint64, ascending.
-        photos: N rows.
+        removed: how many rows had ever been removed from the store when they were made.
+        numbers: (N,) int64, ascending.
         vectors: (N, D) float32 unit vectors, to read from the first to the last.
         scattered: the same, to read some rows of: where the memory holds not all of them, reading
             ahead of each would push what is needed out of it.
@@ -58,158 +53,132 @@ class Snapshot:
     """
 
     folder: Path
-    version: int
-    row_ids: np.ndarray
-    photos: PhotoColumns
+    removed: int
+    numbers: np.ndarray
     vectors: np.ndarray
     scattered: np.ndarray
     graph: Graph | None
     slots: np.ndarray | None
 
     def __len__(self) -> int:
-        return len(self.row_ids)
+        return len(self.numbers)
 
 
-def open_snapshot(folder: Path, dim: int) -> Snapshot | None:
-    """The valid derived files in `folder` for embeddings of width `dim`; None if there are none."""
+def open_snapshot(folder: Path, name: str | None, dim: int) -> Snapshot | None:
+    """The derived files `name` in `folder`, for embeddings of width `dim`; None if not whole."""
+    if name is None:
+        return None
+    files = folder / name
     try:
-        current = parse_json((folder / CURRENT).read_text(encoding="utf-8"))
-        if current["format_version"] != FORMAT_VERSION:
+        listed = parse_json((files / FILES).read_text(encoding="utf-8"))
+        if listed["format_version"] != FORMAT_VERSION:
             return None
-        files = folder / current["folder"]
-        for name, size in current["bytes"].items():
-            if (files / name).stat().st_size != size:
+        for one, size in listed["bytes"].items():
+            if (files / one).stat().st_size != size:
                 return None
-        names = current["bytes"].keys()
         # Plain arrays over the maps: a subclass costs a search more than it gives.
-        row_ids, full = (np.asarray(map_array(files / f"{n}.npy")) for n in ("row_ids", "full"))
+        numbers, full = (np.asarray(map_array(files / f"{n}.npy")) for n in ("numbers", "full"))
         scattered = np.asarray(map_array(files / "full.npy", scattered=True))
-        with pa.memory_map(str(files / "photos.arrow")) as source:
-            photos = PhotoColumns(pa.ipc.open_file(source).read_all())
-        count = len(row_ids)
-        if not (len(photos) == count and full.shape == (count, dim)):
+        if full.shape != (len(numbers), dim):
             return None
         graph = slots = None
-        if "graph.usearch" in names:
+        if "graph.usearch" in listed["bytes"]:
             graph = Graph.opened(files / "graph.usearch", dim)
             slots = np.array(map_array(files / "slots.npy"))
             if len(slots) != len(graph):
                 return None
-        version = current["version"]
-        return Snapshot(files, version, row_ids, photos, full, scattered, graph, slots)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, pa.ArrowException):
+        return Snapshot(files, listed["removed"], numbers, full, scattered, graph, slots)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
 
 def write_snapshot(
     folder: Path, rows: Rows, dim: int, previous: Snapshot | None, approximate_from: int
 ) -> None:
-    """Make the derived files of the latest version of a table. Only one process at a time may.
+    """Make the derived files of the latest state of a store. Only under the index's lock.
 
     Args:
         folder: where they go; made if need be.
-        rows: of the table.
+        rows: of the store.
         dim: width D of the embeddings.
-        previous: derived files of an earlier version, whose graph is added to.
+        previous: derived files of an earlier state, whose graph is added to.
         approximate_from: rows from which on there is a graph.
 
     Raises:
         OSError: if they cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    for left in folder.glob(f"{PARTIAL}*"):
-        _remove(left)
-    version = rows.latest()
-    row_ids = rows.ids()
     partial = folder / f"{PARTIAL}{token_hex(4)}"
     try:
         partial.mkdir()
-        np.save(partial / "row_ids.npy", row_ids)
-        photos, vectors = _write_rows(partial, rows, row_ids, dim)
-        if len(row_ids) >= approximate_from:
-            _write_graph(partial, photos, vectors, previous)
+        counts = rows.counts()
+        numbers, vectors = _write_rows(partial, rows, counts.rows, dim)
+        if len(numbers) >= approximate_from:
+            _write_graph(partial, numbers, vectors, previous)
         del vectors
+        content = {
+            "format_version": FORMAT_VERSION,
+            "removed": counts.removed,
+            "bytes": {file.name: file.stat().st_size for file in sorted(partial.iterdir())},
+        }
+        (partial / FILES).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
         for file in partial.iterdir():
             _flush(file)
-        files = folder / f"{version}-{partial.name.removeprefix(PARTIAL)}"
+        files = folder / partial.name.removeprefix(PARTIAL)
         partial.rename(files)
     except BaseException:
         _remove(partial)
         raise
-    _point_to(folder, files, version)
+    rows.point_to(files.name)
     for old in folder.iterdir():  # Windows keeps what a reader has mapped; the next run removes it
         if old.is_dir() and old != files:
             _remove(old)
 
 
-def _point_to(folder: Path, files: Path, version: int) -> None:
-    content = {
-        "format_version": FORMAT_VERSION,
-        "version": version,
-        "folder": files.name,
-        "bytes": {file.name: file.stat().st_size for file in sorted(files.iterdir())},
-    }
-    replace_file(folder / CURRENT, (json.dumps(content, indent=2) + "\n").encode())
-
-
-def _write_rows(
-    folder: Path, rows: Rows, row_ids: np.ndarray, dim: int
-) -> tuple[PhotoColumns, np.ndarray]:
-    shape = (len(row_ids), dim)
-    make: Callable[..., Any] = np.lib.format.open_memmap
-    full = make(folder / "full.npy", "w+", np.float32, shape)
-    parts, places = [], [np.empty(0, np.int64)]
-    for batch in rows.all():
-        place = np.searchsorted(row_ids, batch[ROW_ID].to_numpy())
-        full[place] = embeddings_of(batch)
-        parts.append(PhotoColumns(pa.Table.from_batches([batch])).table)
-        places.append(place)
+def _write_rows(folder: Path, rows: Rows, count: int, dim: int) -> tuple[np.ndarray, np.ndarray]:
+    full = np.lib.format.open_memmap(folder / "full.npy", "w+", np.float32, (count, dim))
+    numbers = np.empty(count, np.int64)
+    done = 0
+    for batch, vectors in rows.all():
+        full[done : done + len(batch)] = vectors
+        numbers[done : done + len(batch)] = batch
+        done += len(batch)
+    if done != count:
+        raise ValueError(f"{count} embeddings are counted and {done} are there")
     full.flush()
-    photos = pa.concat_tables(parts) if parts else PHOTO_SCHEMA.empty_table()
-    photos = PhotoColumns(photos.take(np.argsort(np.concatenate(places))))
-    with (
-        pa.OSFile(str(folder / "photos.arrow"), "wb") as sink,
-        pa.ipc.new_file(sink, PHOTO_SCHEMA) as to,
-    ):
-        to.write_table(photos.table)
-    return photos, full
+    np.save(folder / "numbers.npy", numbers)
+    return numbers, full
 
 
 def _write_graph(
-    folder: Path, photos: PhotoColumns, vectors: np.ndarray, previous: Snapshot | None
+    folder: Path, numbers: np.ndarray, vectors: np.ndarray, previous: Snapshot | None
 ) -> None:
     """The graph before with what is new, or one made anew."""
     dim = vectors.shape[1]
     graph, slots = Graph.empty(dim), np.empty(0, np.int64)
     if previous is not None and previous.slots is not None:
-        kept = np.append(_rows_now(previous, photos, vectors), -1)[previous.slots]
+        place, known = places_of(numbers, previous.numbers)
+        kept = np.append(np.where(known, place, -1), -1)[previous.slots]
         if np.mean(kept < 0) <= DEAD_SHARE:
             with suppress(ValueError, OSError):
                 graph = Graph.opened(previous.folder / "graph.usearch", dim, change=True)
                 slots = kept
-    known = np.zeros(len(vectors), bool)
-    known[slots[slots >= 0]] = True
-    new = np.flatnonzero(~known)
-    for start in range(0, len(new), COMPARED):
-        graph.add(vectors[new[start : start + COMPARED]])
+    has_slot = np.zeros(len(vectors), bool)
+    has_slot[slots[slots >= 0]] = True
+    new = np.flatnonzero(~has_slot)
+    for start in range(0, len(new), ADDED):
+        graph.add(vectors[new[start : start + ADDED]])
     graph.save(folder / "graph.usearch")
     np.save(folder / "slots.npy", np.concatenate([slots, new]))
 
 
-def _rows_now(previous: Snapshot, photos: PhotoColumns, vectors: np.ndarray) -> np.ndarray:
-    """(N before,) the row that each photo of `previous` has now, with the same vector, or -1."""
-    before, now = (
-        columns.table["id"].to_numpy(zero_copy_only=False).astype("S")
-        for columns in (previous.photos, photos)
-    )
-    order = np.argsort(now)
-    found = order[np.minimum(np.searchsorted(now, before, sorter=order), len(now) - 1)]
-    found = np.where(now[found] == before, found, -1)
-    for start in range(0, len(found), COMPARED):
-        part = found[start : start + COMPARED]
-        same = vectors[part] == previous.vectors[start : start + COMPARED]
-        part[~same.all(axis=1)] = -1
-    return found
+def places_of(ascending: np.ndarray, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Where each of `numbers` is in an ascending array, and whether it is there at all."""
+    place = np.searchsorted(ascending, numbers)
+    if not len(ascending):
+        return place, np.zeros(len(numbers), bool)
+    known = ascending[np.minimum(place, len(ascending) - 1)] == numbers
+    return place, known
 
 
 def _remove(files: Path) -> None:

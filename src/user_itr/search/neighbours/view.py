@@ -1,175 +1,158 @@
-"""One version of a table, seen through derived files that may be of another version."""
+"""One state of a store, seen through derived files that may be of an earlier one."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
-import pyarrow as pa
 
-from user_itr.search.found import Hit, ranked
 from user_itr.search.neighbours import scan
-from user_itr.search.neighbours.photo_columns import PhotoColumns
-from user_itr.search.neighbours.rows import ROW_ID, Rows, embeddings_of
-from user_itr.search.neighbours.snapshot import Snapshot
+from user_itr.search.neighbours.rows import Counts, Rows
+from user_itr.search.neighbours.snapshot import Snapshot, places_of
 
-DELTA_MOST = 50_000
-"""Rows that a table may have beside the derived files; with more, LanceDB answers."""
+DELTA_MOST = 16_384
+"""Rows that a store may have beside the derived files; with more, all rows are read from it."""
 
-SCORED = 128
+SCORED = 64
 """Rows that the graph gives at least, to be scored exactly: one byte a number orders photos that
 are much alike badly. Each is read from another place of the disk or the memory."""
-
-CANDIDATES = 4
-"""Rows that the graph gives at least for each result that may be found."""
-
-LEAST_CANDIDATES = 40
 
 GRAPH_MOST = 1_000
 """Rows that a graph is asked for at most; where more are needed, all are compared."""
 
-FILTERED_MOST = 20_000
-"""Rows that a condition leaves, up to which they are all compared without asking the graph."""
+Scored = tuple[np.ndarray, np.ndarray]
+"""(R,) int64 numbers of rows and their (R,) float32 scores, the best first."""
 
-CONDITIONS = 8
-"""Conditions of which it is remembered which rows meet them: the pages of a list share one."""
+_NOTHING: Scored = (np.empty(0, np.int64), np.empty(0, np.float32))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Delta:
-    """Rows of the table that the derived files lack.
+    """Rows of the store that the derived files lack: (N,) numbers, ascending, (N, D) vectors."""
 
-    Attributes:
-        row_ids: (N,) uint64, ascending.
-        photos: N rows.
-        vectors: (N, D) float32 unit vectors.
-    """
-
-    row_ids: np.ndarray
-    photos: PhotoColumns
+    numbers: np.ndarray
     vectors: np.ndarray
 
     @classmethod
-    def read(cls, rows: Rows, ids: np.ndarray, before: Delta | None) -> Delta:
-        """The rows of these ids; those that `before` has are not read again."""
-        old = np.zeros(0, bool) if before is None else np.isin(before.row_ids, ids)
-        new = ids if before is None else np.setdiff1d(ids, before.row_ids, assume_unique=True)
-        parts = [] if before is None else [before.photos.table.filter(pa.array(old))]
-        vectors = [] if before is None else [before.vectors[old]]
-        all_ids = [] if before is None else [before.row_ids[old]]
-        if len(new):
-            read = rows.some(new.tolist())
-            parts.append(PhotoColumns(read).table)
-            vectors.append(embeddings_of(read))
-            all_ids.append(read[ROW_ID].to_numpy())
-        photos = PhotoColumns(pa.concat_tables(parts))
-        return cls(np.concatenate(all_ids), photos, np.concatenate(vectors))
+    def read(cls, rows: Rows, numbers: np.ndarray, before: Delta | None) -> Delta:
+        """The rows of these numbers; those that `before` has are not read again."""
+        if before is None:
+            return cls(*rows.some(numbers))
+        kept = np.isin(before.numbers, numbers)
+        new, vectors = rows.some(np.setdiff1d(numbers, before.numbers, assume_unique=True))
+        numbers = np.concatenate([before.numbers[kept], new])
+        order = np.argsort(numbers)
+        return cls(numbers[order], np.concatenate([before.vectors[kept], vectors])[order])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class View:
-    """The rows of one version of a table: those of a snapshot that are left, and a delta.
+    """The rows of one state of a store: those of a snapshot that are left, and a delta.
 
     Attributes:
-        version: of the table.
+        counts: of the store.
         snapshot: derived files.
-        alive: (N,) bool, which of the snapshot's rows the table has; None for all.
-        delta: the table's other rows; None for none.
+        alive: (N,) bool, which of the snapshot's rows the store has; None for all.
+        delta: the store's other rows; None for none.
     """
 
-    version: int
+    counts: Counts
     snapshot: Snapshot
     alive: np.ndarray | None
     delta: Delta | None
-    _conditions: dict[str, tuple[np.ndarray, np.ndarray | None]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, rows: Rows, version: int, snapshot: Snapshot, before: View | None) -> View | None:
-        """The table's version, or None where too much of it is not in the snapshot.
+    def of(cls, rows: Rows, counts: Counts, snapshot: Snapshot, before: View | None) -> View | None:
+        """The store's state, or None where too much of it is not in the snapshot.
 
         Args:
-            rows: of the table, which is at that version or a later one.
-            version: of the table.
+            rows: of the store, which is in that state or a later one.
+            counts: of the store.
             snapshot: derived files.
-            before: an earlier view, what is read from it is not read again.
+            before: an earlier view; what is read from it is not read again.
         """
-        if version == snapshot.version and rows.count() == len(snapshot):
-            return cls(version, snapshot, None, None)
-        ids = rows.ids()
-        place, known = _places(snapshot.row_ids, ids)
-        missing = ids[~known]
+        old = None if before is None else before.delta
+        last = int(snapshot.numbers[-1]) if len(snapshot) else 0
+        missing = rows.numbers(after=last)
+        alive = None
+        if counts.removed != snapshot.removed or counts.rows != len(snapshot) + len(missing):
+            present = rows.numbers()
+            place, known = places_of(snapshot.numbers, present)
+            missing = present[~known]
+            alive = np.zeros(len(snapshot), bool)
+            alive[place[known]] = True
         if len(missing) > DELTA_MOST:
             return None
-        alive = np.zeros(len(snapshot), bool)
-        alive[place[known]] = True
-        delta = None
-        if len(missing):
-            delta = Delta.read(rows, missing, None if before is None else before.delta)
-        return cls(version, snapshot, None if alive.all() else alive, delta)
+        delta = Delta.read(rows, missing, old) if len(missing) else None
+        return cls(counts, snapshot, alive, delta)
 
-    def nearest(
-        self,
-        rows: Rows,
-        query: np.ndarray,
-        k: int,
-        where: str | None,
-        *,
-        exact: bool,
-    ) -> list[Hit]:
-        """See `Neighbours.nearest`."""
-        allowed, delta_allowed = self.alive, None
-        if where is not None:
-            allowed, delta_allowed = self._meeting(rows, where)
-        places = None if exact else self._by_graph(query, k, allowed, where is not None)
-        if places is None:
-            places, scores = scan.nearest(self.snapshot.vectors, query, k, allowed)
-        else:
-            scores = scan.row_scores(self.snapshot.scattered, places, query)
-            places, scores = scan.best(places, scores, k)
-        found = [*zip(scores.tolist(), self.snapshot.photos.rows(places), strict=True)]
-        if self.delta is not None:
-            places, scores = scan.nearest(self.delta.vectors, query, k, delta_allowed)
-            found += zip(scores.tolist(), self.delta.photos.rows(places), strict=True)
-        return ranked(found, k)
+    def near(self, query: np.ndarray, k: int, allowed: np.ndarray | None = None) -> Scored:
+        """The k rows nearest to a query, and those that tie with the last, by exact scores.
 
-    def _by_graph(
-        self, query: np.ndarray, k: int, allowed: np.ndarray | None, filtered: bool
-    ) -> np.ndarray | None:
-        """Rows among which the nearest k are; None where all have to be compared."""
+        Args:
+            query: (D,) float32 unit vector.
+            k: rows.
+            allowed: (M,) int64, ascending: rows that may be found; None for all.
+        """
+        mask, delta_mask = self.alive, None
+        if allowed is not None:
+            place, known = places_of(self.snapshot.numbers, allowed)
+            mask = np.zeros(len(self.snapshot), bool)
+            mask[place[known]] = True
+            if self.alive is not None:
+                mask &= self.alive
+            if self.delta is not None:
+                delta_mask = np.isin(self.delta.numbers, allowed)
+        return self._both(scan.nearest(self.snapshot.vectors, query, k, mask), query, k, delta_mask)
+
+    def by_graph(self, query: np.ndarray, k: int, count: int) -> Scored | None:
+        """About the k nearest of all rows, with exact scores; None where there is no graph.
+
+        Args:
+            query: (D,) float32 unit vector.
+            k: rows.
+            count: rows that the graph gives to be scored.
+        """
         graph, slots = self.snapshot.graph, self.snapshot.slots
         if graph is None or slots is None:
             return None
-        count = len(self.snapshot) if allowed is None else int(np.count_nonzero(allowed))
-        if count == 0 or (filtered and count <= FILTERED_MOST):
+        living = len(self.snapshot) if self.alive is None else int(np.count_nonzero(self.alive))
+        if not living:
             return None
-        wanted = int(max(LEAST_CANDIDATES, CANDIDATES * k) * len(slots) / count)
+        wanted = int(max(count, SCORED) * len(slots) / living)
         if wanted > GRAPH_MOST:
             return None
-        places = slots[graph.near(query, max(wanted, SCORED))]
-        places = places[places >= 0]
-        if allowed is not None:
-            places = places[allowed[places]]
-        return places if len(places) >= min(k, count) else None
+        places = slots[graph.near(query, wanted)]
+        if self.alive is not None or len(slots) > living:
+            places = places[places >= 0]
+            if self.alive is not None:
+                places = places[self.alive[places]]
+        scores = scan.row_scores(self.snapshot.scattered, places, query)
+        return self._both(scan.best(places, scores, k), query, k, None)
 
-    def _meeting(self, rows: Rows, where: str) -> tuple[np.ndarray, np.ndarray | None]:
-        """Which rows of the snapshot, and of the delta, meet a condition."""
-        if where not in self._conditions:
-            ids = rows.ids(where)
-            place, known = _places(self.snapshot.row_ids, ids)
-            allowed = np.zeros(len(self.snapshot), bool)
-            allowed[place[known]] = True
-            delta = None if self.delta is None else np.isin(self.delta.row_ids, ids)
-            while len(self._conditions) >= CONDITIONS:
-                self._conditions.pop(next(iter(self._conditions)), None)
-            self._conditions[where] = (allowed, delta)
-            return allowed, delta
-        return self._conditions[where]
+    def _both(
+        self, found: Scored, query: np.ndarray, k: int, delta_mask: np.ndarray | None
+    ) -> Scored:
+        """Rows of the snapshot by their places, and the delta's, as numbers of the store."""
+        places, scores = found
+        numbers = self.snapshot.numbers[places]
+        if self.delta is None:
+            return numbers, scores
+        places, others = scan.nearest(self.delta.vectors, query, k, delta_mask)
+        return scan.best(
+            np.concatenate([numbers, self.delta.numbers[places]]),
+            np.concatenate([scores, others]),
+            k,
+        )
 
 
-def _places(ascending: np.ndarray, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Where each of `ids` is in an ascending array, and whether it is there at all."""
-    place = np.searchsorted(ascending, ids)
-    if not len(ascending):
-        return place, np.zeros(len(ids), bool)
-    known = ascending[np.minimum(place, len(ascending) - 1)] == ids
-    return place, known
+def scan_store(rows: Rows, query: np.ndarray, k: int, allowed: np.ndarray | None = None) -> Scored:
+    """`View.near` where there are no derived files: all rows are read from the store."""
+    best = _NOTHING
+    for numbers, vectors in rows.all():
+        mask = None if allowed is None else np.isin(numbers, allowed)
+        places, scores = scan.nearest(vectors, query, k, mask)
+        best = scan.best(
+            np.concatenate([best[0], numbers[places]]), np.concatenate([best[1], scores]), k
+        )
+    return best

@@ -1,0 +1,67 @@
+"""The photo that a person asks with: a file by any form of its name, or standard input."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import overload
+
+from user_itr.errors import DataError
+
+STANDARD_INPUT = Path("-")
+
+
+@overload
+@contextmanager
+def query_photo(given: Path) -> Iterator[Path]: ...
+
+
+@overload
+@contextmanager
+def query_photo(given: Path | None) -> Iterator[Path | None]: ...
+
+
+@contextmanager
+def query_photo(given: Path | None) -> Iterator[Path | None]:
+    """The file of a photo, for the block; None where none is given.
+
+    Raises:
+        DataError: if there is no such file, or standard input has no picture; the message names the
+            nearest file.
+    """
+    from user_itr.search.names import as_on_disk, nearest
+
+    if given is None:
+        yield None
+    elif given == STANDARD_INPUT:
+        with tempfile.TemporaryDirectory(prefix="user-itr-") as folder:
+            file = Path(folder, "picture")
+            file.write_bytes(_standard_input())
+            try:
+                yield file
+            except DataError as error:
+                raise DataError(str(error).replace(str(file), "standard input")) from None
+    else:
+        file = as_on_disk(given)
+        if not file.exists():
+            folder_of = as_on_disk(given.parent)
+            close = nearest(given, folder_of.iterdir() if folder_of.is_dir() else [])
+            remedy = "check the path" if close is None else f"the nearest name there is {close}"
+            raise DataError(f"{given}: no such image file, so it cannot be read; {remedy}.")
+        yield file
+
+
+def _standard_input() -> bytes:
+    from user_itr.data.reading import MAX_BYTES
+
+    content = b"" if sys.stdin is None else sys.stdin.buffer.read(MAX_BYTES + 1)
+    if not content:
+        raise DataError("standard input: is empty; send a picture there.")
+    if len(content) > MAX_BYTES:
+        raise DataError(
+            f"standard input: over the limit of {MAX_BYTES:,} bytes; scale the image down first."
+        )
+    return content

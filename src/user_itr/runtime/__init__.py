@@ -1,0 +1,1 @@
+"""What answers searches without PyTorch: exported models, computed by ONNX Runtime."""

@@ -1,0 +1,202 @@
+"""An exported model ready for use: `user_itr.load()`, without PyTorch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from user_itr.data.pictures import Picture, as_rgb, caption_list, picture_list
+from user_itr.errors import CheckpointError, FeatureError
+from user_itr.features.preprocessing import Preprocess, RegionsAndGuide, Squash
+from user_itr.model.tokenizer import CaptionTokenizer
+from user_itr.runtime.exported import (
+    IMAGE_FILE,
+    TEXT_FILE,
+    TOKENIZER_FILE,
+    Pixels,
+    read_exported,
+)
+
+IMAGES = 8
+"""Images a pass: more take more memory, and time for it."""
+
+SENTENCES = 64
+"""Sentences a pass, for the same reason."""
+
+FEW = 16
+"""Sentences up to which preparing the text network takes longer than it saves."""
+
+
+class OnnxEncoder:
+    """A trained model, computed by ONNX Runtime on the CPU in float32.
+
+    A search by words opens the text network alone; the image networks are opened when an image is
+    first encoded.
+
+    Example:
+        >>> from user_itr import load
+        >>> model = load()                                         # doctest: +SKIP
+        >>> images = model.encode_images(["a.jpg", "b.jpg"])       # doctest: +SKIP
+        >>> scores = model.encode_text(["a dog runs"]) @ images.T  # doctest: +SKIP
+
+    Args:
+        folder: what `user-itr export` wrote.
+
+    Raises:
+        CheckpointError: if it is damaged, or of a newer format.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        exported = read_exported(folder)
+        self.dim = exported.dim
+        self.fingerprint = exported.fingerprint
+        self.description = exported.description
+        self.draft = exported.draft
+        self.calibration = exported.calibration
+        self._max_tokens = exported.max_tokens
+        self._sentences = 0
+        regions = _squash(exported.regions)
+        self._preprocess: Preprocess = (
+            regions if exported.guide is None else RegionsAndGuide(regions, _squash(exported.guide))
+        )
+
+    @cached_property
+    def tokenizer(self) -> CaptionTokenizer:
+        """Sentences to token ids.
+
+        Raises:
+            CheckpointError: if its file is damaged.
+        """
+        file = self.folder / TOKENIZER_FILE
+        try:
+            return CaptionTokenizer.from_json(file.read_text("utf-8"), self._max_tokens)
+        except Exception as error:  # the tokenizers package raises plain Exception
+            raise CheckpointError(f"{file}: is no tokenizer ({error}); copy it again.") from error
+
+    @cached_property
+    def _text_as_written(self) -> Any:
+        from user_itr.runtime.sessions import AS_WRITTEN
+
+        return self._open(TEXT_FILE, AS_WRITTEN)
+
+    @cached_property
+    def _text(self) -> Any:
+        from user_itr.runtime.sessions import PREPARED
+
+        self.__dict__.pop("_text_as_written", None)
+        return self._open(TEXT_FILE, PREPARED)
+
+    @cached_property
+    def _image(self) -> Any:
+        from user_itr.runtime.sessions import PREPARED
+
+        return self._open(IMAGE_FILE, PREPARED)
+
+    def _open(self, name: str, level: Any) -> Any:
+        from user_itr.runtime.sessions import open_session
+
+        try:
+            return open_session(self.folder / name, level)
+        except Exception as error:  # ONNX Runtime's classes have no common one
+            reason = " ".join(str(error).split())[:200]
+            raise CheckpointError(
+                f"{self.folder / name}: ONNX Runtime cannot take it ({reason}); copy it again."
+            ) from error
+
+    def preprocess(self, image: Image.Image) -> np.ndarray:
+        """Scale one RGB image to the networks' input.
+
+        Returns:
+            uint8 (height, width, 3); with a guide that is another network, an array without
+            dimensions whose fields "regions" and "guide" hold the pixels of each.
+        """
+        return self._preprocess(image)
+
+    @property
+    def worker_preprocess(self) -> Preprocess | None:
+        """`preprocess` for worker processes: picklable."""
+        return self._preprocess
+
+    def encode_images(
+        self, images: Picture | Iterable[Picture], batch_size: int = 32
+    ) -> np.ndarray:
+        """Embed images.
+
+        Args:
+            images: N files, pictures that Pillow opened, or arrays, mixed as they come, or one; see
+                `Picture`. The same photograph has the same embedding in each of these forms.
+            batch_size: images decoded before they are encoded.
+
+        Returns:
+            (N, D) float32, unit-norm.
+
+        Raises:
+            DataError: if one cannot be decoded, or is no picture.
+        """
+        images = picture_list(images)
+        embeddings = np.empty((len(images), self.dim), dtype=np.float32)
+        for start in range(0, len(images), batch_size):
+            pixels = np.stack(
+                [self.preprocess(as_rgb(i, self.draft)) for i in images[start : start + batch_size]]
+            )
+            embeddings[start : start + len(pixels)] = self.encode_pixels(pixels)
+        return embeddings
+
+    def encode_pixels(self, pixels: np.ndarray) -> np.ndarray:
+        """Embed one batch of stacked `preprocess` results: (N, ...) to (N, D) float32.
+
+        Raises:
+            FeatureError: if the networks give NaN or infinity.
+        """
+        fields = ("regions",) if pixels.dtype.names is None else pixels.dtype.names
+        embeddings = np.empty((len(pixels), self.dim), dtype=np.float32)
+        for start in range(0, len(pixels), IMAGES):
+            block = pixels[start : start + IMAGES]
+            inputs = {
+                name: np.ascontiguousarray(block if block.dtype.names is None else block[name])
+                for name in fields
+            }
+            [embeddings[start : start + len(block)]] = self._image.run(None, inputs)
+        return _finite(embeddings)
+
+    def encode_text(self, captions: str | Iterable[str], batch_size: int = 256) -> np.ndarray:
+        """Embed captions, in batches of like length: N texts, or one, to (N, D) float32, unit-norm.
+
+        Raises:
+            DataError: if they are something else.
+            FeatureError: if the network gives NaN or infinity.
+        """
+        captions = caption_list(captions)
+        embeddings = np.empty((len(captions), self.dim), dtype=np.float32)
+        if not captions:
+            return embeddings
+        tokens = self.tokenizer(captions)
+        self._sentences += len(captions)
+        session = self._text_as_written if self._sentences <= FEW else self._text
+        order = np.argsort(tokens.lengths, kind="stable")
+        step = min(batch_size, SENTENCES)
+        for start in range(0, len(order), step):
+            rows = order[start : start + step]
+            positions, mask = tokens.positions(rows)
+            inputs = {
+                "ids": np.where(mask, tokens.ids[positions], 0),
+                "lengths": tokens.lengths[rows],
+            }
+            [embeddings[rows]] = session.run(None, inputs)
+        return _finite(embeddings)
+
+
+def _squash(pixels: Pixels) -> Squash:
+    return Squash(pixels.width, pixels.height, Image.Resampling(pixels.resample))
+
+
+def _finite(embeddings: np.ndarray) -> np.ndarray:
+    if not np.isfinite(embeddings).all():
+        raise FeatureError("the model gave NaN or infinite numbers; copy its folder again.")
+    return embeddings

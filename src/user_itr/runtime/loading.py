@@ -1,0 +1,71 @@
+"""From the name of a model to the model: by ONNX Runtime where it was exported, else by PyTorch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, get_args
+
+from user_itr.errors import CheckpointError, ConfigError
+from user_itr.extras import extra_needed
+from user_itr.pretrained import DEFAULT, PREFIX, shipped_model
+from user_itr.runtime.encoder import OnnxEncoder
+from user_itr.runtime.exported import is_exported
+
+if TYPE_CHECKING:
+    import torch
+
+    from user_itr.model.embedder import Embedder
+
+Runtime = Literal["auto", "torch", "onnxruntime"]
+"""What computes a model. auto takes ONNX Runtime for exported models, and for a checkpoint's
+backbones on a CPU where they gain."""
+
+
+def as_runtime(name: str, where: str) -> Runtime:
+    """The runtime of this name.
+
+    Raises:
+        ConfigError: if there is none; the message begins with `where` the name came from.
+    """
+    for runtime in get_args(Runtime):
+        if name == runtime:
+            return runtime  # type: ignore[no-any-return]
+    raise ConfigError(f"{where} {name!r}: use {', '.join(get_args(Runtime))}.")
+
+
+def load(
+    path: str | Path = DEFAULT,
+    device: str | torch.device | None = None,
+    runtime: Runtime = "auto",
+) -> OnnxEncoder | Embedder:
+    """Load a trained model, by default the one that ships.
+
+    An exported model is computed by ONNX Runtime, and PyTorch is not imported. A run, a checkpoint,
+    another device than the CPU and the runtime "torch" take PyTorch, which the extra `train`
+    brings. Embeddings of both may be compared.
+
+    Args:
+        path: an exported model's folder, a checkpoint's, a run's (its best checkpoint), or
+            "shipped:NAME".
+        device: where PyTorch computes, "cuda" for instance.
+        runtime: "auto", "onnxruntime" or "torch"; see `Embedder` for a checkpoint's.
+
+    Raises:
+        CheckpointError: if there is none, it is damaged, or a part it names is not installed.
+        MissingExtraError: if it takes PyTorch, and that is not installed.
+    """
+    folder = shipped_model(str(path)) if str(path).startswith(PREFIX) else Path(path)
+    light = runtime != "torch" and (device is None or str(device) == "cpu")
+    if is_exported(folder):
+        if light:
+            return OnnxEncoder(folder)
+        if not (folder / "config.json").is_file():
+            raise CheckpointError(
+                f"{folder}: is an int8 export, which ONNX Runtime alone computes, on the CPU; "
+                "give the run that it was made from."
+            )
+    elif not folder.exists():
+        raise CheckpointError(f"{folder}: no such folder; give a checkpoint or a run.")
+    with extra_needed(f"{path}: a model that is computed by PyTorch"):
+        from user_itr.model import embedder
+    return embedder.load(path, device, runtime)

@@ -1,0 +1,106 @@
+"""Rows of the SQLite file as the facts of photos, and back."""
+
+from __future__ import annotations
+
+import os
+import re
+import unicodedata
+from collections.abc import Sequence
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from user_itr.search.found import PhotoFacts
+from user_itr.search.store.base import FileRow, FileState
+from user_itr.search.store.conditions import EPOCH
+
+FACTS = """SELECT f.id, d.path, f.name, f.size, f.mtime_ns, coalesce(f.sidecar_taken, c.taken),
+    c.width, c.height, r.path
+FROM files_{g} f JOIN folders d ON d.id = f.folder JOIN roots r ON r.id = f.root
+    JOIN contents c ON c.id = f.content
+WHERE {where} ORDER BY f.moment DESC, f.id LIMIT ? OFFSET ?"""
+"""Of files, the latest first."""
+
+FILES = """SELECT d.path, f.name, r.path, f.size, f.mtime_ns, f.ctime_ns, f.inode, c.hash,
+    f.sidecar_size, f.sidecar_mtime_ns, f.sidecar_taken
+FROM files_{g} f JOIN folders d ON d.id = f.folder JOIN roots r ON r.id = f.root
+    JOIN contents c ON c.id = f.content"""
+"""Of files, as an update compares them."""
+
+HALF = 2**63
+
+ACCENTS = re.compile("[\u0300-\u036f]")
+"""Marks that FTS5 takes for parts of the letters before them, and leaves out of its words."""
+
+
+def file_of(row: Sequence[Any]) -> FileRow:
+    """The file in a row of `FILES`."""
+    folder, name, root, size, mtime_ns, ctime_ns, inode, digest, *sidecar, taken = row
+    return FileRow(
+        joined(folder, name),
+        root,
+        FileState(size, mtime_ns, ctime_ns, inode),
+        digest.hex(),
+        None if sidecar[0] is None else (sidecar[0], sidecar[1]),
+        date_of(taken),
+    )
+
+
+def facts_of(row: Sequence[Any]) -> PhotoFacts:
+    """The facts in a row of `FACTS`."""
+    id, folder, name, size, mtime_ns, taken, width, height, root = row
+    return PhotoFacts(
+        shown_id(id),
+        Path(joined(folder, name)),
+        size,
+        modified(mtime_ns),
+        date_of(taken),
+        width,
+        height,
+        Path(root),
+    )
+
+
+def joined(folder: str, name: str) -> str:
+    """A path out of a folder, which may be the topmost one, and a name."""
+    return folder + name if folder.endswith(os.sep) else f"{folder}{os.sep}{name}"
+
+
+def shown_id(number: int) -> str:
+    """A file's id, 16 hex digits, out of its number in the database, which has a sign."""
+    return f"{number % (2 * HALF):016x}"
+
+
+def number_of(id: str) -> int | None:
+    """A file's number out of its id; None, which no file has, out of anything else."""
+    if not re.fullmatch("[0-9a-f]{16}", id):
+        return None
+    number = int(id, 16)
+    return number - 2 * HALF if number >= HALF else number
+
+
+def date_of(seconds: int | None) -> datetime | None:
+    """A date without a zone out of seconds since 1970."""
+    return None if seconds is None else EPOCH + timedelta(seconds=seconds)
+
+
+def day_of(number: int) -> date:
+    """A day out of days since 1970, or the nearest that there is."""
+    last = (date.max - date(1970, 1, 1)).days
+    first = (date.min - date(1970, 1, 1)).days
+    return date(1970, 1, 1) + timedelta(days=min(max(number, first), last))
+
+
+def match_of(words: str) -> str | None:
+    """Words as FTS5 is asked for rows that have all of them, each by its beginning."""
+    plain = ACCENTS.sub("", unicodedata.normalize("NFD", words))
+    found = re.findall(r"[^\W_]+", unicodedata.normalize("NFC", plain))
+    return " ".join(f'"{word}"*' for word in found) or None
+
+
+def modified(mtime_ns: int) -> datetime:
+    """When a file was changed, local time, or the nearest date that there is."""
+    try:
+        return datetime.fromtimestamp(mtime_ns / 1e9)
+    except (OSError, OverflowError, ValueError):  # outside of the years that Python has
+        return datetime.max if mtime_ns > 0 else datetime.min
