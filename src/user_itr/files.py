@@ -6,6 +6,7 @@ import hashlib
 import json
 import mmap
 import os
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -116,3 +117,21 @@ def read_sealed(path: Path) -> bytes | None:
         return None
     seal, content = sealed[:32], sealed[32:]
     return content if hashlib.sha256(content).digest() == seal else None
+
+
+def hash_files(paths: Sequence[Path]) -> str:
+    """SHA-256 of files, 64 hex digits.
+
+    One file gives what `sha256sum` prints for it; several give the SHA-256 of their digests' text,
+    joined in the order of the file names.
+    """
+    digests = []
+    for path in sorted(paths, key=lambda path: path.name):
+        digest = hashlib.sha256()
+        with path.open("rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+        digests.append(digest.hexdigest())
+    if len(digests) == 1:
+        return digests[0]
+    return hashlib.sha256("".join(digests).encode()).hexdigest()

@@ -53,7 +53,7 @@ CSV = [
     ),
     csv("an open quote", 'image,caption\na.png,"a dog\n', "line 2: unexpected end of data"),
     csv("a comma too many", "image,caption\na.png,a dog, running\n", "3 fields for 2 columns"),
-    csv("no caption column", "image,text\na.png,a dog\n", "needs one column 'caption'"),
+    csv("no caption column", "image,words\na.png,a dog\n", "needs one column 'caption'"),
     csv("a column twice", "image,caption,image\na.png,a dog,b.png\n", "needs one column 'image'"),
     csv("an empty caption", "image,caption\na.png,\nb.png,b\n", "the caption of image 'a.png' is"),
     csv("blanks as caption", "image,caption\na.png, \t \nb.png,b\n", "'a.png' is empty"),

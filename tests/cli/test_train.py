@@ -61,6 +61,26 @@ def test_train_evaluate_resume(command: Command, workplace: Path) -> None:
     assert json.loads(result.read_text())["metrics"]["rsum"] == pytest.approx(best)
 
 
+def test_a_run_goes_on_where_its_set_has_moved(command: Command, workplace: Path) -> None:
+    done = command("train", "--config", "tiny.yaml", "--data", "things", "--out", "run")
+    assert done.code == 0, done.err
+    config = workplace / "run" / "config.yaml"
+    config.write_text(config.read_text().replace("epochs: 2", "epochs: 3"))
+    (workplace / "things").rename(workplace / "moved")
+    sentence = command.mistake("train", "--resume", "run")
+    assert "the run's captioned set is not there; if it has moved, add --data PATH" in sentence
+    write_scan_set(workplace / "other", train=13)
+    before = (workplace / "run" / "run.json").read_text()
+    sentence = command.mistake("train", "--resume", "run", "--data", "other")
+    assert "captions of the train split are not those that run began with" in sentence
+    assert (workplace / "run" / "run.json").read_text() == before
+    done = command("train", "--resume", "run", "--data", "moved")
+    assert done.code == 0, done.err
+    assert done.out.startswith("trained 3 epochs")
+    evaluated = command("evaluate", "run", "--data", "moved", "--split", "dev", "--k", "1")
+    assert evaluated.code == 0, evaluated.err
+
+
 def test_the_default_set_and_settings_can_be_overridden(command: Command, workplace: Path) -> None:
     done = command(
         *("train", "--config", "tiny.yaml", "--data", "things", "--out", "run"),

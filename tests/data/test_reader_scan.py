@@ -205,3 +205,23 @@ def test_two_equal_neighbours_of_three_images(tmp_path):
     array[1] = array[0]
     array = np.repeat(array, 5, axis=0)
     assert scan.find_copies(array, tmp_path)[0] == 5
+
+
+@pytest.mark.parametrize("ids", [None, "each", "repeated"])
+def test_captions_alone_serve_embeddings_that_are_ready(tmp_path, ids):
+    lines = [f"caption {row}" for row in range(10)]
+    (tmp_path / "test_caps.txt").write_text("\n".join(lines) + "\n")
+    names = ["a", "b"]
+    if ids is not None:
+        repeated = [name for name in names for _ in range(1 if ids == "each" else 5)]
+        (tmp_path / "test_ids.txt").write_text("\n".join(repeated) + "\n")
+    items = load_captions(tmp_path, "test", pictures=False)
+    assert items.image_ids == (("test-0", "test-1") if ids is None else ("a", "b"))
+    assert items.captions == tuple(lines)
+    np.testing.assert_array_equal(items.caption_image, np.repeat([0, 1], 5))
+    assert items.feature_file is None
+    with pytest.raises(DataError, match=r"test_ims\.npy: no such file"):
+        load_captions(tmp_path, "test")
+    (tmp_path / "test_caps.txt").write_text("one\ntwo\nthree\n")
+    with pytest.raises(DataError, match="3 captions do not fit"):
+        load_captions(tmp_path, "test", pictures=False)

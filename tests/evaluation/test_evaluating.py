@@ -89,7 +89,7 @@ def test_plausible_matches_from_an_instances_file(items, vectors, sources, tmp_p
 def test_a_similarity_matrix_has_no_image_to_image_direction(items, vectors, sources, tmp_path):
     alone = Source(ScoredBy("m", "similarity", ""), sources[0].scores)
     found = evaluate_sources([alone], items, Request(cxc=tmp_path))
-    assert set(found.protocols["cxc"]) == {"i2t", "t2i"}
+    assert set(found.protocols["cxc"]) == {"i2t", "t2i", "sits", "i2i_pairs"}
 
 
 @pytest.mark.parametrize(

@@ -93,6 +93,7 @@ def test_hand_computed_with_an_image_without_captions(kind):
             "mean_rank": pytest.approx(8 / 3), "queries": 3, "candidates": 3,
         },
         "rsum": pytest.approx(100 + 100 / 3),
+        "mR": pytest.approx((100 + 100 / 3) / 4),
         "ties": "pessimistic",
     }  # fmt: skip
 

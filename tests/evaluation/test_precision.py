@@ -98,6 +98,7 @@ def test_a_perfect_ranking_is_100_and_a_constant_one_is_not() -> None:
         "mAP@R": pytest.approx(100),
         "R-Precision": pytest.approx(100),
         "nDCG": pytest.approx(100),
+        "nDCG@10": pytest.approx(100),
         "queries": 6,
         "positives": int(right.sum()),
     }

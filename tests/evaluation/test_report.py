@@ -2,10 +2,9 @@ from __future__ import annotations
 
 from rich.console import Console
 
-from user_itr.evaluation.folds import FoldedMetrics
 from user_itr.evaluation.intervals import CrossModalIntervals, DirectionIntervals, Interval
 from user_itr.evaluation.metrics import CrossModalMetrics, RetrievalMetrics
-from user_itr.evaluation.report import folds_table, metrics_table
+from user_itr.evaluation.report import metrics_table
 
 METRICS = CrossModalMetrics(
     i2t=RetrievalMetrics({1: 25.25, 10: 100 / 3}, 4.5, 12.34, queries=999, candidates=5000),
@@ -23,31 +22,7 @@ def test_table_as_printed():
     assert "direction R@1 R@10 median mean queries among" in cells
     assert "image to text 25.2 33.3 4.5 12.3 999 5000" in cells
     assert "text to image 20.0 60.0 7 8.0 5000 1000" in cells
-    assert lines[-1] == "rsum 138.6, pessimistic ties"
-
-
-FOLDED = FoldedMetrics(
-    (
-        METRICS,
-        CrossModalMetrics(
-            i2t=RetrievalMetrics({1: 35.25, 10: 50.0}, 2.0, 10.0, queries=1000, candidates=5000),
-            t2i=RetrievalMetrics({1: 30.0, 10: 65.0}, 4.0, 6.0, queries=4999, candidates=1000),
-        ),
-    )
-)
-
-
-def test_table_of_folds_as_printed():
-    console = Console(width=100, color_system=None)
-    with console.capture() as capture:
-        console.print(folds_table(FOLDED, "coco, testall: mean of 2 folds"))
-    lines = [line.strip() for line in capture.get().splitlines()]
-    cells = [" ".join(line.replace("│", " ").replace("┃", " ").split()) for line in lines]
-    assert lines[0] == "coco, testall: mean of 2 folds"
-    assert "direction R@1 R@10 median mean queries among" in cells
-    assert "image to text 30.2 41.7 3.2 11.2 1000 5000" in cells
-    assert "text to image 25.0 62.5 5.5 7.0 5000 1000" in cells
-    assert lines[-1] == "rsum 159.4, the mean of 138.6 180.2"
+    assert lines[-1] == "rsum 138.6, mR 34.6, pessimistic ties"
 
 
 def test_intervals_stand_below_their_recalls():
@@ -71,5 +46,5 @@ def test_intervals_stand_below_their_recalls():
     at = lines.index("image to text 25.2 33.3 4.5 12.3 999 5000")
     assert lines[at + 1] == "20.0-30.0 30.0-40.0"
     assert lines[at + 3] == "15.0-25.0 55.5-66.0"
-    caption = "rsum 138.6 (130.0 to 150.0), pessimistic ties, 95 % intervals over images"
+    caption = "rsum 138.6 (130.0 to 150.0), mR 34.6, pessimistic ties, 95 % intervals over images"
     assert " ".join(lines).rstrip().endswith(caption)

@@ -220,8 +220,8 @@ def _document(folder: Path, data: bytes) -> object:
 
 
 def _scores(folder: Path, data: bytes) -> object:
+    from user_itr.evaluation.inputs.arrays import open_array
     from user_itr.evaluation.scores import MatrixScores
-    from user_itr.evaluation.sources import open_array
 
     (folder / "s.npy").write_bytes(data)
     return MatrixScores(open_array(folder / "s.npy"))

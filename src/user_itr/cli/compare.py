@@ -20,9 +20,11 @@ def compare_command(
 
     from user_itr.evaluation.comparison import compare, comparison_table, moved_table
     from user_itr.evaluation.document import read_document, write_document
+    from user_itr.evaluation.outputs import check_outputs
 
     if moved < 0:
         raise ConfigError(f"--moved {moved}: give 0 or more.")
+    check_outputs({"--json": json}, {})
     found = compare(read_document(first), read_document(second), moved=moved)
     console = Console()
     console.print(comparison_table(found))

@@ -1,4 +1,4 @@
-"""`user-itr data`: check a captioned image set, write the demo's."""
+"""`user-itr data`: check a captioned image set, print its order, write the demo's."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from user_itr.cli.printing import printable
-from user_itr.errors import DataError
+from user_itr.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from user_itr.data.captions import CaptionedImages
     from user_itr.data.problems import Problem
 
 app = typer.Typer(
-    help="Check a captioned image set, or write the demo's.",
+    help="Check a captioned image set, print its order, or write the demo's.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
@@ -28,7 +28,7 @@ app = typer.Typer(
 def check(
     root: Path = typer.Argument(help="Folder (or captions file) of the set."),
     format: str = typer.Option(
-        "auto", help="Layout: auto, flickr8k, karpathy, coco, captions or scan."
+        "auto", help="Layout: auto, or one of those that an unknown one lists."
     ),
     images: Path | None = typer.Option(None, help="Images folder, if not beside the captions."),
     split: str = typer.Option("all", help="One split, or all."),
@@ -66,6 +66,41 @@ def check(
 
 
 @app.command()
+def order(
+    root: Path = typer.Argument(help="Folder (or captions file) of the set."),
+    split: str = typer.Option("test", help="The split."),
+    format: str = typer.Option("auto", help="Layout, as for `check`."),
+    side: str = typer.Option("both", help="images, captions or both."),
+    as_json: bool = typer.Option(False, "--json", help="Print JSON."),
+) -> None:
+    """Print the ids of a split in the order that rows of embeddings must have without ids.
+
+    A line is the side, the row and the id; captions have their image's row and their words, too.
+    With one side, a line is an id, as image_ids.txt and caption_ids.txt take them.
+    """
+    from user_itr.data import readers
+    from user_itr.evaluation.inputs.order import rows_in_order
+
+    if side not in ("images", "captions", "both"):
+        raise ConfigError(f"--side {side!r}: use images, captions or both.")
+    items = readers.load_captions(root, split, format=format, pictures=False)
+    rows = rows_in_order(items)
+    if as_json:
+        found = rows if side == "both" else {side: rows[side]}
+        typer.echo(json.dumps(found, ensure_ascii=False))
+    elif side != "both":
+        typer.echo("\n".join(map(printable, rows[side])))
+    else:
+        lines = [f"image\t{row}\t{key}" for row, key in enumerate(rows["images"])]
+        captions = zip(rows["captions"], items.caption_image.tolist(), items.captions, strict=True)
+        lines += [
+            f"caption\t{row}\t{key}\t{image}\t{words}"
+            for row, (key, image, words) in enumerate(captions)
+        ]
+        typer.echo("\n".join(_printable_cells(line) for line in lines))
+
+
+@app.command()
 def openmoji(
     out: Path = typer.Argument(help="Folder to write."),
     limit: int | None = typer.Option(None, min=1, help="Only the first drawings."),
@@ -76,6 +111,11 @@ def openmoji(
     count = write_openmoji(out, limit)
     typer.echo(f"{out}: {count:,} drawings with captions (CC BY-SA 4.0, see LICENSE-openmoji.txt)")
     typer.echo(f"next: user-itr data check {out}")
+
+
+def _printable_cells(line: str) -> str:
+    """A line of cells between tabs, as a terminal can show it."""
+    return "\t".join(map(printable, line.split("\t")))
 
 
 def _count(captioned: CaptionedImages) -> dict[str, Any]:

@@ -9,24 +9,27 @@ from typing import TYPE_CHECKING, Any, cast
 
 import typer
 
+from user_itr.cli.printing import printable
 from user_itr.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
-    from user_itr.data.captions import CaptionedImages
     from user_itr.evaluation.evaluating import Request, Truths
+    from user_itr.evaluation.inputs.files import ScoreFiles
+    from user_itr.evaluation.items import Items
     from user_itr.evaluation.ranks import TieRule
-    from user_itr.evaluation.result import Fusion
-    from user_itr.evaluation.sources import Source
+    from user_itr.evaluation.result import EvaluationResult, Fusion
+    from user_itr.evaluation.sources import ScoreRule, Source, Taking
+    from user_itr.model.embedder import Embedder
+    from user_itr.model.split_embeddings import LoadedSplit
 
 
 def evaluate_command(
     models: list[Path] = typer.Argument(
         ...,
         metavar="MODEL...",
-        help="Checkpoint, or run (its best one); folder with images.npy and captions.npy; "
-        "similarity matrix, images x captions, as .npy. Several make an ensemble.",
+        help="Checkpoint, or run (its best one); folder with images and captions as .npy, .npz, "
+        ".safetensors, .pt or Parquet, in any order with image_ids and caption_ids beside them; a "
+        "similarity matrix, or i2t and t2i. Several make an ensemble.",
     ),
     data: Path | None = typer.Option(
         None, "--data", help="Captioned set; by default the one of the training."
@@ -48,6 +51,21 @@ def evaluate_command(
         "--caption-image",
         help="In place of --data, for files without a set: .npy with each caption's image row.",
     ),
+    image_ids: Path | None = typer.Option(
+        None, "--image-ids", help="Ids of the rows of images: .txt, .json or .npy."
+    ),
+    caption_ids: Path | None = typer.Option(
+        None, "--caption-ids", help="Ids of the rows of captions: .txt, .json or .npy."
+    ),
+    captions_per_image: int | None = typer.Option(
+        None, "--captions-per-image", help="Only the first N captions of each image: 5 for MSCOCO."
+    ),
+    score: str = typer.Option(
+        "auto",
+        "--score",
+        help="auto; cosine; dot, products and matrices as they are; distance, the least is best.",
+    ),
+    transposed: bool = typer.Option(False, "--transposed", help="The matrix is captions x images."),
     k: str = typer.Option("1,5,10", "--k", help="Cut-offs of the recall, with commas."),
     ties: str = typer.Option(
         "pessimistic", "--ties", help="Tie rule: pessimistic, expected or optimistic."
@@ -69,22 +87,42 @@ def evaluate_command(
     pmrp: Path | None = typer.Option(
         None, "--pmrp", help="Also PMRP, with this MSCOCO instances_*.json."
     ),
-    precision: bool = typer.Option(False, "--precision", help="Also mAP@R, R-Precision, nDCG."),
+    precision: bool = typer.Option(
+        False, "--precision", help="Also mAP@R, R-Precision, nDCG, nDCG@10."
+    ),
+    table: str | None = typer.Option(
+        None, "--table", help="Print the tables as latex or markdown."
+    ),
     json: Path | None = typer.Option(None, "--json", help="Also write the result to this file."),
     report: Path | None = typer.Option(
         None, "--report", help="Also write a page to look at, one .html file."
     ),
+    queries: Path | None = typer.Option(
+        None, "--queries", help="Also write a CSV row a query: rank and hits."
+    ),
+    lists: Path | None = typer.Option(
+        None, "--lists", help="Also write each query's first candidates, as JSON lines."
+    ),
+    trec: Path | None = typer.Option(
+        None, "--trec", help="Also write TREC runs and qrels into this folder."
+    ),
+    depth: int = typer.Option(100, "--depth", min=1, help="Candidates a query in these."),
 ) -> None:
     """Print recall at K, median and mean rank of both directions, and rsum."""
-    from rich.console import Console
-
-    from user_itr.evaluation.document import evaluation_document, write_document
     from user_itr.evaluation.evaluating import Request, evaluate_sources
-    from user_itr.evaluation.page import write_page
-    from user_itr.evaluation.report import folds_table, metrics_table
+    from user_itr.evaluation.outputs import check_outputs
+    from user_itr.evaluation.sources import Taking
 
     if fusion not in ("mean", "rank"):
         raise ConfigError(f"--fusion {fusion!r}: use mean or rank.")
+    if table not in (None, "latex", "markdown"):
+        raise ConfigError(f"--table {table!r}: use latex or markdown.")
+    if caption_image is not None and data is not None:
+        raise ConfigError("--caption-image and --data exclude each other; give one.")
+    if caption_image is not None and (images is not None or format != "auto"):
+        raise ConfigError("--images and --format say how a set is read; give it with --data.")
+    if (image_ids is not None or caption_ids is not None) and len(models) > 1:
+        raise ConfigError("--image-ids and --caption-ids go with one model; put ids beside each.")
     request = Request(
         ks=_cutoffs(k),
         ties=cast("TieRule", ties),
@@ -96,80 +134,144 @@ def evaluate_command(
         pmrp=pmrp,
         precision=precision,
         top=report is not None,
+        lists=lists is not None or trec is not None,
     )
-    given = {"data": data, "format": format, "images": images, "ids": ids}
-    sources, items, truths = _sources(models, split, given, features, caption_image, request)
+    taking = Taking(cast("ScoreRule", score), transposed)
+    outputs = {"--json": json, "--report": report, "--queries": queries, "--lists": lists}
+    check_outputs(outputs, {"--trec": trec})
+    loading = _Loading(
+        models,
+        split,
+        {"data": data, "format": format, "images": images, "ids": ids},
+        features,
+        caption_image,
+        (image_ids, caption_ids),
+        captions_per_image,
+        taking,
+    )
+    sources, items, truths = loading.sources(request)
     command = shlex.join(["user-itr", *sys.argv[1:]])
-    result = evaluate_sources(sources, items, request, truths, command)
-    console = Console()
-    console.print(metrics_table(result.metrics, result.title, result.intervals))
-    if result.folded is not None:
-        console.print(folds_table(result.folded, f"{result.title}: mean of {folds} folds"))
-    for name, document in result.protocols.items():
-        console.print(_protocol_table(name, document))
-    if json is not None:
-        write_document(json, evaluation_document(result))
-        typer.echo(f"written to {json}", err=True)
-    if report is not None:
-        write_page(result, report)
-        typer.echo(f"page written to {report}", err=True)
+    result = evaluate_sources(sources, items.split, request, truths, command, items.notes)
+    _print(result, table)
+    _write(result, sources, outputs, trec, depth)
 
 
-def _sources(
-    paths: list[Path],
-    split: str,
-    given: dict[str, Any],
-    features: Path | None,
-    caption_image: Path | None,
-    request: Request,
-) -> tuple[list[Source], CaptionedImages, Truths]:
-    """Load or embed every model's scores of one split, once all that can be checked before is."""
-    from user_itr.cli.progress import progress_of
-    from user_itr.data.coco_ids import with_coco_ids
-    from user_itr.data.identity import split_key
-    from user_itr.data.readers import load_captions
-    from user_itr.evaluation.sources import embeddings_source, open_files, source_kind
-    from user_itr.model.embedder import load
-    from user_itr.model.split_embeddings import embed_loaded, load_split
+class _Loading:
+    """Loads or embeds every model's scores of one split, once all that can be checked before is."""
 
-    kinds = [source_kind(path) for path in paths]
-    embedders = {
-        path: load(path) for path, kind in zip(paths, kinds, strict=True) if kind == "checkpoint"
-    }
-    if embedders:
-        if caption_image is not None:
+    def __init__(
+        self,
+        paths: list[Path],
+        split: str,
+        given: dict[str, Any],
+        features: Path | None,
+        caption_image: Path | None,
+        ids: tuple[Path | None, Path | None],
+        captions_per_image: int | None,
+        taking: Taking,
+    ) -> None:
+        self.paths, self.split, self.given, self.features = paths, split, given, features
+        self.caption_image, self.ids, self.taking = caption_image, ids, taking
+        self.captions_per_image = captions_per_image
+
+    def sources(self, request: Request) -> tuple[list[Source], Items, Truths]:
+        """Every model's scores, the items, and what is right by further protocols."""
+        from user_itr.evaluation.inputs.files import open_score_files
+        from user_itr.evaluation.sources import source_kind, source_of
+
+        kinds = {path: source_kind(path) for path in self.paths}
+        checkpoints = [path for path, kind in kinds.items() if kind == "checkpoint"]
+        if not checkpoints and self.features is not None:
+            raise ConfigError(
+                f"{self.paths[0]}: --features goes with a checkpoint, not with files."
+            )
+        embedders, loaded = self._load_checkpoints(checkpoints)
+        files = {
+            path: open_score_files(path, *self.ids)
+            for path, kind in kinds.items()
+            if kind == "files"
+        }
+        items = self._items(loaded, files)
+        truths = request.prepare(items.split, len(self.paths))
+        found = {path: source_of(one, items, self.taking) for path, one in files.items()}
+        for path, embedder in embedders.items():
+            found[path] = self._embed(path, embedder, loaded[path], items)
+        return [found[path] for path in self.paths], items, truths
+
+    def _refuse_for_checkpoints(self, path: Path, alone: bool) -> None:
+        if self.caption_image is not None:
             raise ConfigError(
                 "--caption-image goes with files of scores; a checkpoint needs a set."
             )
-        loaded = {path: load_split(one, split, **given) for path, one in embedders.items()}
-        first = next(iter(loaded))
-        items = loaded[first].split
+        given = {
+            "--image-ids": self.ids[0] is not None,
+            "--caption-ids": self.ids[1] is not None,
+            "--score": self.taking.score != "auto",
+            "--transposed": self.taking.transposed,
+        }
+        for option, asked in given.items():
+            if asked and alone:
+                raise ConfigError(f"{path}: {option} goes with files of scores, not a checkpoint.")
+
+    def _load_checkpoints(
+        self, paths: list[Path]
+    ) -> tuple[dict[Path, Embedder], dict[Path, LoadedSplit]]:
+        if not paths:
+            return {}, {}
+        from user_itr.data.identity import split_key
+        from user_itr.model.embedder import load
+        from user_itr.model.split_embeddings import load_split
+
+        embedders = {path: load(path) for path in paths}
+        self._refuse_for_checkpoints(paths[0], alone=len(paths) == len(self.paths))
+        loaded = {
+            path: load_split(one, self.split, **self.given) for path, one in embedders.items()
+        }
+        first = paths[0]
         for path, other in loaded.items():
-            if split_key(other.split) != split_key(items):
+            if split_key(other.split) != split_key(loaded[first].split):
                 raise DataError(
-                    f"{path}: was trained on another set than {first}, so that its {split} split "
-                    "is another; give one set for all with --data."
+                    f"{path}: was trained on another set than {first}, so that its {self.split} "
+                    "split is another; give one set for all with --data."
                 )
-    elif caption_image is not None:
-        items = _bare_items(caption_image, paths[0], split)
-    elif given["data"] is not None:
-        items = load_captions(given["data"], split, format=given["format"], images=given["images"])
-        if given["ids"] is not None:
-            items = with_coco_ids(items, given["ids"])
-    else:
-        raise ConfigError(
-            f"{paths[0]}: files of scores do not say what is right; give --data SET, or "
-            "--caption-image FILE.npy."
-        )
-    truths = request.prepare(items, len(paths))
-    found = {
-        path: open_files(path, items)
-        for path, kind in zip(paths, kinds, strict=True)
-        if kind != "checkpoint"
-    }
-    for path, embedder in embedders.items():
-        embedded = embed_loaded(embedder, loaded[path], progress_of, features=features)
-        found[path] = embeddings_source(
+        return embedders, loaded
+
+    def _items(self, loaded: dict[Path, LoadedSplit], files: dict[Path, ScoreFiles]) -> Items:
+        from user_itr.data.coco_ids import with_coco_ids
+        from user_itr.data.readers import load_captions
+        from user_itr.evaluation.items import first_captions, read_owners
+        from user_itr.evaluation.sources import items_of_files
+
+        owners = self.caption_image
+        data = self.given["data"]
+        if loaded:
+            whole = next(iter(loaded.values())).split
+        elif data is not None:  # the pictures of ready-made embeddings are not looked at
+            whole = load_captions(
+                data,
+                self.split,
+                format=self.given["format"],
+                images=self.given["images"],
+                pictures=False,
+            )
+            if self.given["ids"] is not None:
+                whole = with_coco_ids(whole, self.given["ids"])
+        else:
+            first = next(iter(files.values()))
+            owner = None if owners is None else read_owners(owners)
+            whole = items_of_files(first, self.split, owner, owners)
+        return first_captions(whole, self.captions_per_image, None if loaded or data else owners)
+
+    def _embed(self, path: Path, embedder: Embedder, loaded: LoadedSplit, items: Items) -> Source:
+        from dataclasses import replace
+
+        from user_itr.cli.progress import progress_of
+        from user_itr.evaluation.sources import embeddings_source
+        from user_itr.model.split_embeddings import embed_loaded
+
+        loaded = replace(loaded, split=items.split)
+        embedded = embed_loaded(embedder, loaded, progress_of, features=self.features)
+        return embeddings_source(
             str(path),
             "checkpoint",
             embedded.images,
@@ -177,53 +279,60 @@ def _sources(
             embedder.fingerprint,
             embedder.model.settings.model_dump(mode="json"),
         )
-    return [found[path] for path in paths], items, truths
 
 
-def _bare_items(file: Path, scores: Path, split: str) -> CaptionedImages:
-    """Items without a set: numbered, with the ground truth of a file."""
-    from user_itr.data.captions import CaptionedImages
-    from user_itr.evaluation.relevance import as_caption_image
-    from user_itr.evaluation.sources import count_images, open_array
+def _print(result: EvaluationResult, table: str | None) -> None:
+    from rich.console import Console
 
-    rows = open_array(file)
-    try:
-        rows = as_caption_image(rows)
-    except DataError as error:
-        raise DataError(f"{file}: {error}") from None
-    return CaptionedImages(
-        scores.stem,
-        split,
-        tuple(f"image {row}" for row in range(count_images(scores))),
-        tuple(f"caption {row}" for row in range(len(rows))),
-        rows.astype("int64"),
-    )
+    from user_itr.evaluation.report import metrics_table, rich_table
+    from user_itr.evaluation.tables import as_latex, as_markdown, further_tables, main_table
+
+    if table is not None:
+        show = as_latex if table == "latex" else as_markdown
+        tables = (main_table(result), *further_tables(result))
+        lines = "\n\n".join(map(show, tables)).split("\n")
+        typer.echo("\n".join(map(printable, lines)))
+    else:
+        console = Console()
+        console.print(metrics_table(result.metrics, result.title, result.intervals))
+        for one in further_tables(result):
+            console.print(rich_table(one))
+    for note in result.notes:
+        typer.echo(f"note: {printable(note)}.", err=True)
 
 
-def _protocol_table(name: str, document: dict[str, Any]) -> Table:
-    """The figures of a further protocol, one a line, by their names in the document."""
-    from rich.table import Table
+def _write(
+    result: EvaluationResult,
+    sources: list[Source],
+    outputs: dict[str, Path | None],
+    trec: Path | None,
+    depth: int,
+) -> None:
+    from user_itr.evaluation import exports
+    from user_itr.evaluation.document import evaluation_document, write_document
+    from user_itr.evaluation.page import write_page
+    from user_itr.evaluation.scores import mean_scores
 
-    titles = {
-        "cxc": "Crisscrossed Captions",
-        "eccv": "ECCV Caption",
-        "pmrp": "Plausible matches",
-        "precision": "All right answers",
-    }
-    table = Table("figure", title=titles[name])
-    table.add_column("value", justify="right")
-
-    def add(prefix: str, part: dict[str, Any]) -> None:
-        for key, value in part.items():
-            if isinstance(value, dict):
-                add(f"{prefix}{key} ", value)
-            elif isinstance(value, int | float) and key not in ("candidates", "positives"):
-                table.add_row(
-                    f"{prefix}{key}", f"{value}" if isinstance(value, int) else f"{value:.1f}"
-                )
-
-    add("", document)
-    return table
+    json, report, queries, lists = outputs.values()
+    if json is not None:
+        write_document(json, evaluation_document(result))
+        typer.echo(f"written to {json}", err=True)
+    if report is not None:
+        write_page(result, report)
+        typer.echo(f"page written to {report}", err=True)
+    if queries is not None:
+        exports.write_queries(queries, result)
+        typer.echo(f"queries written to {queries}", err=True)
+    if lists is None and trec is None:
+        return
+    scores = mean_scores([source.scores for source in sources])
+    ranked = exports.ranked_lists(result, scores, depth)
+    if lists is not None:
+        exports.write_lists(lists, result, ranked)
+        typer.echo(f"lists written to {lists}", err=True)
+    if trec is not None:
+        exports.write_trec(trec, ranked, " + ".join(model.name for model in result.models))
+        typer.echo(f"runs and qrels written to {trec}", err=True)
 
 
 def _cutoffs(text: str) -> tuple[int, ...]:

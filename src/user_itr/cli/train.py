@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from user_itr.errors import ConfigError
+from user_itr.errors import ConfigError, DataError
 from user_itr.training.launching import follow_parent, is_rank, report, run_ranks
 
 if TYPE_CHECKING:
@@ -40,17 +40,17 @@ def train_command(
         [], "--set", help="Override a setting: --set optimizer.rate=1e-3. Repeatable."
     ),
     resume: Path | None = typer.Option(
-        None, "--resume", help="Run to continue; nothing else needed."
+        None, "--resume", help="Run to continue; --data where its set has moved."
     ),
 ) -> None:
     """Train USER; the best checkpoint by dev rsum is kept in OUT."""
     if resume is not None:
-        if preset or config or data or features or not all(map(_may_change, overrides)):
+        if preset or config or features or not all(map(_may_change, overrides)):
             raise ConfigError(
-                "--resume takes its settings from the run; leave out --preset, --config, --data, "
+                "--resume takes its settings from the run; leave out --preset, --config, "
                 f"--features, and --set of anything but {', '.join(CHANGEABLE)}."
             )
-        continue_run(resume, overrides)
+        continue_run(resume, overrides, data)
         return
     if preset and config:
         raise ConfigError("--preset and --config exclude each other; give one and use --set.")
@@ -113,15 +113,17 @@ def start_run(settings: Settings, out: Path) -> Ended:
         return _train(ranks, settings, folder, None)
 
 
-def continue_run(path: Path, overrides: Sequence[str] = ()) -> Ended:
+def continue_run(path: Path, overrides: Sequence[str] = (), data: Path | None = None) -> Ended:
     """Continue a run from its last checkpoint, or from its start where it has none.
 
     Args:
         path: the run's folder.
         overrides: "section.key=value" texts of settings in `CHANGEABLE`, for now.
+        data: where the captioned set is now; where it was by default.
 
     Raises:
         ConfigError: if an override's value is not valid.
+        DataError: if the set is not there, or `data` is another set.
         CheckpointError: if there is no run.
         RankFailed: if a process of a run on several devices died.
     """
@@ -134,6 +136,7 @@ def continue_run(path: Path, overrides: Sequence[str] = ()) -> Ended:
         if devices:
             words = ["train", "--resume", str(path)]
             words += [word for override in overrides for word in ("--set", override)]
+            words += [] if data is None else ["--data", str(data.resolve())]
             return Ended(**run_ranks(words, devices, training.nodes, path))
     from user_itr.training.run_folder import RunFolder
 
@@ -141,8 +144,47 @@ def continue_run(path: Path, overrides: Sequence[str] = ()) -> Ended:
     settings = folder.open()
     if overrides:
         settings = load_settings(file, overrides)
+    last = folder.last_state()
+    settings = _found_set(settings, data, None if last is None else last[1], path)
     with _joined(settings, folder) as ranks:
-        return _train(ranks, settings, folder, folder.last_state())
+        return _train(ranks, settings, folder, last)
+
+
+def _found_set(
+    settings: Settings, moved: Path | None, state: dict[str, Any] | None, run: Path
+) -> Settings:
+    """The settings with the place where the captioned set is now, once it is known to be the same.
+
+    Raises:
+        DataError: if there is nothing, or its train split is not the one that the run began with.
+    """
+    from user_itr.data.identity import split_key
+    from user_itr.data.readers import load_captions
+
+    data = settings.data
+    if moved is None:
+        if data.path is not None and not data.path.exists():
+            raise DataError(
+                f"{data.path}: the run's captioned set is not there; if it has moved, add --data "
+                f"PATH to --resume {run}."
+            )
+        return settings
+    moved, images = moved.resolve(), data.images
+    if images is not None and not images.is_dir():
+        inside = data.path is not None and images.is_relative_to(data.path)
+        images = moved / images.relative_to(data.path) if inside and data.path else None
+    if state is not None:
+        split = load_captions(
+            moved, data.train_split, format=data.format, images=images, pictures=False
+        )
+        if split_key(split) != state.get("data"):
+            raise DataError(
+                f"{moved}: the images or captions of the {data.train_split} split are not those "
+                f"that {run} began with; give the set that it was, or start a new run."
+            )
+    return settings.model_copy(
+        update={"data": data.model_copy(update={"path": moved, "images": images})}
+    )
 
 
 def _ranks_to_start(training: TrainingSettings) -> int:

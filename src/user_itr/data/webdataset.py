@@ -78,7 +78,8 @@ class Sample:
     Attributes:
         key: WebDataset's `__key__`.
         image: where its bytes are.
-        caption: of the `txt` member, or "caption" of the `json` member, where there is one.
+        caption: of the `txt` member, or "caption" of the `json` member, a line each of several,
+            where there is one.
     """
 
     key: str
@@ -229,6 +230,8 @@ def _caption(file: BinaryIO, archive: Path, group: list[tarfile.TarInfo]) -> str
     except ValueError:
         return Problem(archive, member.name, "is no JSON; the image goes without a caption.")
     caption = fields.get("caption") if isinstance(fields, dict) else None
+    if isinstance(caption, list) and all(isinstance(one, str) for one in caption):
+        caption = "\n".join(" ".join(one.split()) for one in caption)
     return caption if isinstance(caption, str) and _encodable(caption) else None
 
 

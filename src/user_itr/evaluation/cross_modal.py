@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from user_itr.evaluation.ranks import BestRanks, best_ranks_both
@@ -32,4 +33,22 @@ def cross_modal_ranks(scores: Scores, relevance: Relevance) -> CrossModalRanks:
     Raises:
         DataError: if scores and relevance are of other numbers of items.
     """
-    return CrossModalRanks(*best_ranks_both(scores, relevance))
+    [found] = cross_modal_ranks_by(scores, [relevance])
+    return found
+
+
+def cross_modal_ranks_by(scores: Scores, relevances: Sequence[Relevance]) -> list[CrossModalRanks]:
+    """`cross_modal_ranks` by each of some ground truths, all in one pass over the scores.
+
+    Raises:
+        DataError: as `cross_modal_ranks`.
+    """
+    distinct: list[Relevance] = []
+    which = []
+    for relevance in relevances:
+        same = [place for place, one in enumerate(distinct) if one.equals(relevance)]
+        which.append(same[0] if same else len(distinct))
+        if not same:
+            distinct.append(relevance)
+    found = [CrossModalRanks(*both) for both in best_ranks_both(scores, distinct)]
+    return [found[place] for place in which]

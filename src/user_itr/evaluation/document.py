@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import platform
 import re
+import sys
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import torch
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from user_itr import __version__
@@ -34,7 +34,8 @@ def evaluation_document(result: EvaluationResult) -> dict[str, Any]:
         "format"; "dataset", "split", "images", "captions" (counts) and "split_key" (SHA-256 of the
         items); "models" and "fusion"; "metrics" (`CrossModalMetrics.to_dict`), "intervals",
         "folded" and "protocols", each where there is one; "queries" (`BestRanks` by direction);
-        "items" (ids, captions and the image of each caption); "versions"; "command".
+        "items" (ids, captions and the image of each caption); "versions"; "notes" (what was
+        recognised or is suspicious); "command".
     """
     split = result.split
     return {
@@ -63,10 +64,17 @@ def evaluation_document(result: EvaluationResult) -> dict[str, Any]:
             "user-itr": __version__,
             "python": platform.python_version(),
             "numpy": np.__version__,
-            "torch": torch.__version__,
+            **_torch_version(),
         },
+        "notes": list(result.notes),
         "command": result.command,
     }
+
+
+def _torch_version() -> dict[str, str]:
+    """That of torch where it took part."""
+    torch = sys.modules.get("torch")
+    return {} if torch is None else {"torch": torch.__version__}
 
 
 def _queries(ranks: BestRanks) -> dict[str, Any]:

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
-import torch
 
 from user_itr.errors import DataError
 from user_itr.evaluation.scores import UNIT, TileScorer
+from user_itr.evaluation.tensors import float_array, is_tensor, on_accelerator, product
+
+if TYPE_CHECKING:
+    import torch
 
 Embeddings: TypeAlias = "np.ndarray | torch.Tensor"
 """(rows, D) of any float type: a NumPy array, a memory map, or a tensor on the CPU or a GPU."""
 
 _LARGEST_NORM = 2.0**50  # of a row: no score leaves the range of float32
 _NORM_ROWS = 4096  # rows whose norms are taken at once
-_PAIRS = 512  # pairs scored at once: 4 MB of float64 products at 1,024 wide
+_PAIRS = 64  # pairs scored at once: half a megabyte of float64 products at 1,024 wide
 _MANY_PAIRS = 100_000  # from here on it pays to look for equal rows
 
 
@@ -27,11 +29,11 @@ class EmbeddingScores:
 
     The exact score of a pair is the float64 sum of the products in a fixed tree (halves are added
     until one value is left), so that equal rows have equal scores to the last bit wherever they
-    stand, on a CPU as on a GPU.
+    stand and whatever multiplies them. Tensors on a GPU are multiplied there.
 
     Args:
         queries: (Q, D), any float type; contiguous arrays and memory maps are not copied.
-        candidates: (C, D), any float type, on the device of the queries or in an array.
+        candidates: (C, D), any float type.
         sides: what rows and columns are called in error messages.
 
     Raises:
@@ -45,9 +47,7 @@ class EmbeddingScores:
         candidates: Embeddings,
         sides: tuple[str, str] = ("images", "captions"),
     ) -> None:
-        tensors = [values for values in (candidates, queries) if isinstance(values, torch.Tensor)]
-        device = tensors[0].device if tensors else torch.device("cpu")
-        self._sides = (_Side.of(queries, sides[0], device), _Side.of(candidates, sides[1], device))
+        self._sides = (_Side.of(queries, sides[0]), _Side.of(candidates, sides[1]))
         widths = [side.values.shape[1] for side in self._sides]
         if widths[0] != widths[1]:
             raise DataError(
@@ -66,64 +66,88 @@ class EmbeddingScores:
         return self._sides[0].name, self._sides[1].name
 
     @property
-    def device(self) -> torch.device:
-        """See `Scores`: of the tensors, the CPU for arrays."""
-        return self._sides[0].norms.device
+    def one_way(self) -> bool:
+        """See `Scores`."""
+        return True
 
     @property
-    def magnitude(self) -> torch.Tensor:
+    def symmetric(self) -> bool:
+        """See `Scores`."""
+        return self._sides[0] is self._sides[1]
+
+    @property
+    def magnitude(self) -> np.ndarray:
         """See `Scores`: Cauchy-Schwarz with the longest candidate."""
-        return self._sides[0].norms * self._sides[1].norms.max()
+        return np.asarray(self._sides[0].norms * self._sides[1].norms.max())
 
     @property
     def relative_error(self) -> float:
         """See `Scores`: any order of D float32 multiplications and additions of rounded inputs."""
-        return 1.01 * (self._sides[0].values.shape[1] + 4) * UNIT
+        return 1.01 * (int(self._sides[0].values.shape[1]) + 4) * UNIT
 
     def tile_scorer(self, start: int, stop: int) -> TileScorer:
-        """See `Scores`; TF32 and bfloat16 products must be off (`full_precision`)."""
+        """See `Scores`."""
         queries, candidates = self._sides
-        matrix = candidates.values[start:stop].float().T
+        if queries.tensor is not None or candidates.tensor is not None:
+            return self._device_scorer(start, stop)
+        matrix = np.asarray(candidates.values[start:stop], np.float32).T
 
-        def score(first: int, last: int, out: torch.Tensor) -> None:
-            torch.mm(queries.values[first:last].float(), matrix, out=out)
+        def score(first: int, last: int, out: np.ndarray) -> None:
+            np.matmul(np.asarray(queries.values[first:last], np.float32), matrix, out=out)
 
         return score
 
-    def pairs(self, rows: torch.Tensor, columns: torch.Tensor) -> torch.Tensor:
+    def _device_scorer(self, start: int, stop: int) -> TileScorer:
+        """`tile_scorer` where a side is on a GPU; the other side's rows follow it there."""
+        import torch
+
+        held = [side.tensor for side in self._sides]
+        device = next(tensor.device for tensor in held if tensor is not None)
+        rows, columns = (
+            torch.from_numpy(np.asarray(side.values, np.float32)) if tensor is None else tensor
+            for side, tensor in zip(self._sides, held, strict=True)
+        )
+        columns = columns[start:stop].to(device)
+
+        def score(first: int, last: int, out: np.ndarray) -> None:
+            product(rows[first:last].to(device), columns, out)
+
+        return score
+
+    def pairs(self, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
         """See `Scores`."""
         if len(rows) > _MANY_PAIRS:  # a collapsed model: the same few scores again and again
-            groups = [side.groups.to(self.device) for side in self._sides]
+            groups = [side.groups for side in self._sides]
             keys = groups[0][rows] * self.shape[1] + groups[1][columns]
-            distinct, inverse = torch.unique(keys, return_inverse=True)
+            distinct, inverse = np.unique(keys, return_inverse=True)
             if len(distinct) < len(keys) // 2:
                 return self._exact(distinct // self.shape[1], distinct % self.shape[1])[inverse]
         return self._exact(rows, columns)
 
-    def _exact(self, rows: torch.Tensor, columns: torch.Tensor) -> torch.Tensor:
-        scores = torch.empty(len(rows), dtype=torch.float64, device=self.device)
-        queries, candidates = self._sides
-        shape = (min(_PAIRS, len(rows)), queries.values.shape[1])
-        left = queries.values.new_empty(shape)  # buffers: fresh memory costs more than the sums
-        right = candidates.values.new_empty(shape)
-        products = torch.empty(shape, dtype=torch.float64, device=self.device)
+    def _exact(self, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+        scores = np.empty(len(rows))
+        queries, candidates = (side.values for side in self._sides)
+        shape = (min(_PAIRS, len(rows)), queries.shape[1])
+        left = np.empty(shape, queries.dtype)  # buffers: fresh memory costs more than the sums
+        right = np.empty(shape, candidates.dtype)
+        products = np.empty(shape)
         for start in range(0, len(rows), _PAIRS):
             stop = min(start + _PAIRS, len(rows))
             part = slice(stop - start)
-            torch.index_select(queries.values, 0, rows[start:stop], out=left[part])
-            torch.index_select(candidates.values, 0, columns[start:stop], out=right[part])
-            products[part].copy_(left[part]).mul_(right[part])
+            np.take(queries, rows[start:stop], axis=0, out=left[part], mode="clip")
+            np.take(candidates, columns[start:stop], axis=0, out=right[part], mode="clip")
+            np.multiply(left[part], right[part], out=products[part], dtype=np.float64)
             scores[start:stop] = _tree_sum(products[part])
         return scores
 
-    def rounded(self, start: int, stop: int) -> torch.Tensor:
+    def rounded(self, start: int, stop: int) -> np.ndarray:
         """See `Scores`."""
-        queries, candidates = self._sides
-        rows = queries.values[start:stop].double()
-        out = torch.empty(len(rows), self.shape[1], device=self.device)
+        queries, candidates = (side.values for side in self._sides)
+        rows = queries[start:stop].astype(np.float64)
+        out = np.empty((len(rows), self.shape[1]), np.float32)
         for first in range(0, self.shape[1], _NORM_ROWS):
             part = slice(first, first + _NORM_ROWS)
-            out[:, part] = rows @ candidates.values[part].double().T
+            out[:, part] = rows @ candidates[part].astype(np.float64).T
         return out
 
     def transpose(self) -> EmbeddingScores:
@@ -145,68 +169,77 @@ class EmbeddingScores:
     def take(self, rows: np.ndarray, columns: np.ndarray) -> EmbeddingScores:
         """See `Scores`; rows in one run are not copied."""
         queries, candidates = self._sides
-        return EmbeddingScores(queries.take(rows), candidates.take(columns), self.sides)
+        return self._of(queries.take(rows), candidates.take(columns))
 
 
 @dataclass
 class _Side:
-    """One side's rows (n, D), known to be finite, and their norms (n,) float64."""
+    """One side's rows (n, D), known to be finite, their norms (n,) float64, and the same rows on
+    an accelerator where they were given there."""
 
-    values: torch.Tensor
+    values: np.ndarray
     name: str
-    norms: torch.Tensor
+    norms: np.ndarray
+    tensor: torch.Tensor | None = None
 
     @classmethod
-    def of(cls, values: Embeddings, name: str, device: torch.device) -> _Side:
-        rows = _as_tensor(values, name).to(device)
+    def of(cls, values: Embeddings, name: str) -> _Side:
+        rows = _as_array(values, name)
         if rows.ndim != 2 or 0 in rows.shape:
             raise DataError(
                 f"{name} have shape {tuple(rows.shape)}; give (rows, width) with neither zero."
             )
-        norms = torch.empty(len(rows), dtype=torch.float64, device=device)
+        norms = np.empty(len(rows))
         for start in range(0, len(rows), _NORM_ROWS):
-            block = rows[start : start + _NORM_ROWS].double()
-            squares = torch.einsum("nd,nd->n", block, block)
+            block = rows[start : start + _NORM_ROWS].astype(np.float64)
+            squares = np.einsum("nd,nd->n", block, block)
             good = squares <= _LARGEST_NORM**2  # NaN compares false
-            if not bool(good.all()):
-                row = start + int(torch.argmin(good.to(torch.uint8)))
+            if not good.all():
+                row = start + int(np.argmin(good))
                 raise DataError(
                     f"{name}, row {row}: holds NaN, infinity or values too large to score; "
                     "look for a diverged training run or a damaged embedding file."
                 )
-            norms[start : start + _NORM_ROWS] = squares.sqrt_()
-        return cls(rows, name, norms)
+            norms[start : start + _NORM_ROWS] = np.sqrt(squares)
+        there = on_accelerator(values)
+        return cls(rows, name, norms, values.detach() if there else None)  # type: ignore[union-attr]
 
-    def take(self, rows: np.ndarray) -> torch.Tensor:
+    def take(self, rows: np.ndarray) -> _Side:
+        part: slice | np.ndarray = rows
         if len(rows) and np.array_equal(rows, np.arange(rows[0], rows[0] + len(rows))):
-            return self.values[int(rows[0]) : int(rows[0]) + len(rows)]
-        return self.values[torch.from_numpy(rows).to(self.values.device)]
+            part = slice(int(rows[0]), int(rows[0]) + len(rows))
+        tensor = self.tensor
+        if tensor is not None:
+            tensor = tensor[part if isinstance(part, slice) else part.tolist()]
+        return _Side(self.values[part], self.name, self.norms[part], tensor)
 
     @cached_property
-    def groups(self) -> torch.Tensor:
+    def groups(self) -> np.ndarray:
         """(rows,) int64: the first row that is equal to each row, bit by bit."""
-        values = self.values.cpu().double().numpy()
-        rows = np.ascontiguousarray(values).view(f"V{values.shape[1] * values.itemsize}").ravel()
-        _, first, inverse = np.unique(rows, return_index=True, return_inverse=True)
-        return torch.from_numpy(first[inverse.ravel()])
+        groups = np.arange(len(self.values))
+        _, inverse, counts = np.unique(self.norms, return_inverse=True, return_counts=True)
+        alike = np.flatnonzero(counts[inverse] > 1)  # rows of other lengths differ
+        if len(alike):
+            values = np.ascontiguousarray(self.values[alike])
+            rows = values.view(f"V{values.shape[1] * values.itemsize}").ravel()
+            _, first, inverse = np.unique(rows, return_index=True, return_inverse=True)
+            groups[alike] = alike[first[inverse.ravel()]]
+        return groups
 
 
-def _as_tensor(values: Embeddings, name: str) -> torch.Tensor:
-    """The rows as a contiguous tensor; native contiguous arrays and memory maps are not copied."""
-    if isinstance(values, torch.Tensor):
-        if not values.is_floating_point():
-            raise DataError(f"{name} are {values.dtype}; give embeddings of a float type.")
-        return values.detach().contiguous()
+def _as_array(values: Embeddings, name: str) -> np.ndarray:
+    """The rows as a contiguous array; native contiguous arrays and memory maps are not copied."""
+    if is_tensor(values):
+        return float_array(values, name)
+    assert isinstance(values, np.ndarray)
     if not np.issubdtype(values.dtype, np.floating):
         raise DataError(f"{name} are {values.dtype}; give embeddings of a float type.")
-    wide = values.dtype.itemsize > 8  # wider than any type of a tensor
+    wide = values.dtype.itemsize > 8  # float128
     native = np.dtype(np.float64) if wide else values.dtype.newbyteorder("=")
-    with warnings.catch_warnings():  # read-only memory maps: they are only read here
-        warnings.filterwarnings("ignore", message=".*not writable.*", category=UserWarning)
-        return torch.from_numpy(np.ascontiguousarray(values, dtype=native))
+    return np.ascontiguousarray(values, dtype=native)
 
 
-def _tree_sum(values: torch.Tensor) -> torch.Tensor:
+def _tree_sum(values: np.ndarray) -> np.ndarray:
     """(R, D) -> (R,), by halves, in place: element-wise additions have one result everywhere."""
     width = values.shape[1]
     while width > 1:

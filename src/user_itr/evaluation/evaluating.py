@@ -11,15 +11,16 @@ import numpy as np
 
 from user_itr.data.captions import CaptionedImages
 from user_itr.errors import ConfigError
-from user_itr.evaluation.cross_modal import cross_modal_ranks
+from user_itr.evaluation.cross_modal import CrossModalRanks, cross_modal_ranks_by
 from user_itr.evaluation.folds import evaluate_folds, fold_size
 from user_itr.evaluation.fusion import fused_ranks
+from user_itr.evaluation.inputs.order import order_note
 from user_itr.evaluation.intervals import recall_intervals
 from user_itr.evaluation.metrics import DEFAULT_KS, CrossModalMetrics
 from user_itr.evaluation.positive_ranks import positive_ranks
 from user_itr.evaluation.precision import Placement, PrecisionMetrics
 from user_itr.evaluation.protocols.cxc import CxcGroundTruth, cxc_metrics, read_cxc
-from user_itr.evaluation.protocols.eccv import EccvGroundTruth, eccv_metrics
+from user_itr.evaluation.protocols.eccv import EccvGroundTruth, EccvItems, eccv_metrics
 from user_itr.evaluation.protocols.ids import rows_by_id
 from user_itr.evaluation.protocols.plausible import plausible_match_metrics, read_object_labels
 from user_itr.evaluation.ranks import TieRule, check_ties
@@ -63,6 +64,7 @@ class Request:
         pmrp: MSCOCO instances file of the split's images, for plausible-match R-Precision.
         precision: whether to take mAP@R, R-Precision and nDCG over all right answers.
         top: whether to keep the first candidates of each query.
+        lists: whether lists of candidates are to be exported.
     """
 
     ks: tuple[int, ...] = DEFAULT_KS
@@ -75,6 +77,7 @@ class Request:
     pmrp: Path | None = None
     precision: bool = False
     top: bool = False
+    lists: bool = False
 
     def prepare(self, split: CaptionedImages, models: int) -> Truths:
         """Read what the protocols need, and say what is wrong before anything is embedded.
@@ -101,6 +104,7 @@ class Request:
                 "PMRP": self.pmrp is not None,
                 "mAP@R": self.precision,
                 "a report": self.top,
+                "runs and lists": self.lists,
             }
             for name, wanted in asked.items():
                 if wanted:
@@ -112,6 +116,8 @@ class Request:
                 "ECCV Caption, PMRP and mAP@R rank every right answer, which has no expected "
                 "place; use pessimistic ties."
             )
+        if self.ties == "expected" and self.lists:
+            raise ConfigError("runs and lists have no order of ties to expect; use pessimistic.")
         eccv = labels = cxc = None
         if self.eccv:
             rows_by_id(split.coco_ids, "images")
@@ -132,6 +138,7 @@ def evaluate_sources(
     request: Request,
     truths: Truths | None = None,
     command: str = "",
+    notes: Sequence[str] = (),
 ) -> EvaluationResult:
     """Measure one model, or several as one.
 
@@ -141,6 +148,7 @@ def evaluate_sources(
         request: what to measure.
         truths: of `Request.prepare`, which is called where it is not given.
         command: for the record.
+        notes: what is to be said of the items.
 
     Raises:
         UserItrError: as `Request.prepare`, or if the scores do not fit the split.
@@ -151,7 +159,11 @@ def evaluate_sources(
     by_rank = request.fusion == "rank" and len(sources) > 1
     parts = [source.scores for source in sources]
     scores = mean_scores(parts)
-    ranks = fused_ranks(parts, relevance) if by_rank else cross_modal_ranks(scores, relevance)
+    asked = _Asked.of(scores, split, truths)
+    if by_rank:
+        ranks, shared = fused_ranks(parts, relevance), []
+    else:
+        ranks, *shared = cross_modal_ranks_by(scores, [relevance, *asked.relevances])
     ks, ties = request.ks, request.ties
     intervals = folded = top = None
     if request.resamples:
@@ -162,18 +174,70 @@ def evaluate_sources(
         folded = evaluate_folds(scores, relevance, request.folds, ks, ties=ties)
     if request.top:
         top = TopLists(top_candidates(scores, TOP)[0], top_candidates(scores.transpose(), TOP)[0])
+    metrics = CrossModalMetrics.of(ranks, ks, ties)
+    found = [*notes, *dict.fromkeys(note for source in sources for note in source.notes)]
+    without = int((relevance.counts == 0).sum())
+    if without:
+        found.append(
+            f"{without:,} of {len(split.image_ids):,} images have no caption: they are no queries "
+            "and stay candidates"
+        )
+    if not by_rank and not all(source.ordered for source in sources):
+        misorder = order_note(scores, split, ranks, metrics, relevance)
+        found += [misorder] if misorder else []
     return EvaluationResult(
         split=split,
         models=tuple(source.scored_by for source in sources),
         fusion=request.fusion if len(sources) > 1 else None,
         ranks=ranks,
-        metrics=CrossModalMetrics.of(ranks, ks, ties),
+        metrics=metrics,
         intervals=intervals,
         folded=folded,
-        protocols=_protocols(sources, scores, split, request, truths),
+        protocols=_protocols(sources, scores, split, request, truths, asked.given(shared)),
         top=top,
         command=command,
+        notes=tuple(found),
     )
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """Further ground truths of the same scores, which one pass over them ranks by.
+
+    Args:
+        relevances: CxC's, then ECCV Caption's two, where they are asked.
+        cxc: whether CxC's is among them.
+        eccv: items of ECCV Caption; None where it is not asked.
+    """
+
+    relevances: list[Relevance]
+    cxc: bool
+    eccv: EccvItems | None
+
+    @classmethod
+    def of(cls, scores: Scores, split: CaptionedImages, truths: Truths) -> _Asked:
+        relevances, eccv = [], None
+        if truths.cxc is not None:
+            relevances.append(truths.cxc.i2t)
+        if truths.eccv is not None:
+            eccv = EccvItems.of(truths.eccv, scores, split.coco_ids, split.caption_ids)
+            if eccv.scores is scores:
+                relevances += [eccv.coco, eccv.cxc]
+        return cls(relevances, truths.cxc is not None, eccv)
+
+    def given(self, shared: Sequence[CrossModalRanks]) -> _Given:
+        """Which ranks are whose."""
+        both = shared[0] if self.cxc and shared else None
+        return _Given(both, self.eccv, shared[int(self.cxc) :] or None)
+
+
+@dataclass(frozen=True)
+class _Given:
+    """What the pass over the scores has found for the protocols."""
+
+    cxc: CrossModalRanks | None
+    eccv_items: EccvItems | None
+    eccv: Sequence[CrossModalRanks] | None
 
 
 def _protocols(
@@ -182,6 +246,7 @@ def _protocols(
     split: CaptionedImages,
     request: Request,
     truths: Truths,
+    given: _Given,
 ) -> dict[str, Any]:
     found: dict[str, Any] = {}
     ks, ties = request.ks, request.ties
@@ -196,12 +261,20 @@ def _protocols(
             mean_scores(images) if whole else None,
             ks,
             ties=ties,
+            both=given.cxc,
         ).to_dict()
     if ties == "expected":  # `Request.prepare` has refused the others
         return found
     if truths.eccv is not None:
         found["eccv"] = eccv_metrics(
-            scores, split.coco_ids, split.caption_ids, ks, truth=truths.eccv, ties=ties
+            scores,
+            split.coco_ids,
+            split.caption_ids,
+            ks,
+            truth=truths.eccv,
+            ties=ties,
+            items=given.eccv_items,
+            ranks=given.eccv,
         ).to_dict()
     if truths.labels is not None:
         found["pmrp"] = plausible_match_metrics(

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 
 from user_itr.errors import ConfigError, DataError
 from user_itr.evaluation.cross_modal import CrossModalRanks
@@ -22,19 +21,23 @@ CONSTANT = 60
 _BLOCK_SCORES = 2**21  # scores of a block of rows: 16 MB of float64
 
 
-def fused_scores(parts: Sequence[Scores], start: int, stop: int, constant: float) -> torch.Tensor:
+def fused_scores(parts: Sequence[Scores], start: int, stop: int, constant: float) -> np.ndarray:
     """Sum over models of 1 / (constant + place): rows from `start` to `stop`, (rows, C) float64.
 
     A place is 1 + the candidates with a higher score, by scores rounded to float32.
     """
-    total = torch.zeros(stop - start, parts[0].shape[1], dtype=torch.float64)
-    ahead = torch.arange(parts[0].shape[1])
+    total = np.zeros((stop - start, parts[0].shape[1]))
+    ahead = np.arange(parts[0].shape[1])
+    share = np.empty_like(total)
     for part in parts:
-        values, order = part.rounded(start, stop).cpu().sort(dim=1, descending=True)
-        begins = torch.ones_like(values, dtype=torch.bool)
+        scores = part.rounded(start, stop)
+        order = np.argsort(-scores, axis=1, kind="stable")
+        values = np.take_along_axis(scores, order, axis=1)
+        begins = np.ones(values.shape, bool)
         begins[:, 1:] = values[:, 1:] != values[:, :-1]
-        places = torch.where(begins, ahead, 0).cummax(dim=1).values + 1
-        total.scatter_add_(1, order, 1.0 / (constant + places.double()))
+        places = np.maximum.accumulate(np.where(begins, ahead, 0), axis=1) + 1
+        np.put_along_axis(share, order, 1.0 / (constant + places), axis=1)
+        total += share
     return total
 
 
@@ -74,20 +77,18 @@ def _ranks(parts: Sequence[Scores], relevance: Relevance, constant: float) -> Be
         last = min(first + height, n_rows)
         scores = fused_scores(parts, first, last, constant)
         pairs = slice(relevance.offsets[first], relevance.offsets[last])
-        rows = torch.from_numpy(relevance.owners[pairs] - first)
-        columns = torch.from_numpy(relevance.indices[pairs])
-        right = torch.zeros(scores.shape, dtype=torch.bool)
-        right[rows, columns] = True
-        positive = scores.masked_fill(~right, -torch.inf).max(dim=1, keepdim=True)
-        level = scores == positive.values
-        counts[:, first:last] = torch.stack(
+        right = np.zeros(scores.shape, bool)
+        right[relevance.owners[pairs] - first, relevance.indices[pairs]] = True
+        best = np.where(right, scores, -np.inf).max(axis=1, keepdims=True)
+        level = scores == best
+        counts[:, first:last] = np.stack(
             [
-                level.logical_and(right).to(torch.uint8).argmax(dim=1),
-                ((scores > positive.values) & ~right).sum(dim=1),
-                (level & ~right).sum(dim=1),
-                (level & right).sum(dim=1) - 1,
+                (level & right).argmax(axis=1),
+                ((scores > best) & ~right).sum(axis=1),
+                (level & ~right).sum(axis=1),
+                (level & right).sum(axis=1) - 1,
             ]
-        ).numpy()
+        )
     queries = np.flatnonzero(relevance.counts)
     positive, ahead, tied, companions = counts[:, queries]
     return BestRanks(queries, positive, ahead, tied, companions, n_columns)

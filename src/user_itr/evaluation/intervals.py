@@ -180,9 +180,11 @@ class _Side:
 
     def _medians(self, counts: np.ndarray) -> np.ndarray:
         medians = np.empty(len(counts))
+        counts = counts.astype(np.int32)  # half the memory of int64, and room for any draw
         step = max(1, _BLOCK_QUERIES // len(self.places))
         for start in range(0, len(counts), step):
-            before = counts[start : start + step, self.places].cumsum(axis=1)  # (b, Q)
+            drawn = counts[start : start + step, self.places]  # (b, Q)
+            before = drawn.cumsum(axis=1, dtype=np.int32)
             total = before[:, -1]
             middle = [
                 self.ranks[(before > place[:, None]).argmax(axis=1)]

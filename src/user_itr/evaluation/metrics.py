@@ -136,12 +136,18 @@ class CrossModalMetrics:
         """Sum of the recalls of both directions, in percent points: at most 600 for three K."""
         return sum(self.i2t.recall.values()) + sum(self.t2i.recall.values())
 
+    @property
+    def mean_recall(self) -> float:
+        """mR: the mean recall over directions and K, in percent."""
+        return self.rsum / (len(self.i2t.recall) + len(self.t2i.recall))
+
     def to_dict(self) -> dict[str, Any]:
-        """Ready for JSON: "i2t" and "t2i" as `RetrievalMetrics.to_dict`, "rsum", "ties"."""
+        """Ready for JSON: "i2t" and "t2i" as `RetrievalMetrics.to_dict`, "rsum", "mR", "ties"."""
         return {
             "i2t": self.i2t.to_dict(),
             "t2i": self.t2i.to_dict(),
             "rsum": self.rsum,
+            "mR": self.mean_recall,
             "ties": self.ties,
         }
 

@@ -132,6 +132,7 @@ class PrecisionMetrics:
         map_at_r: mean of AP@R.
         r_precision: mean R-Precision.
         ndcg: mean nDCG over the complete ranking.
+        ndcg_at_10: mean nDCG of the first ten places.
         queries: number of queries that have a positive.
         positives: of all these queries together.
     """
@@ -139,6 +140,7 @@ class PrecisionMetrics:
     map_at_r: float
     r_precision: float
     ndcg: float
+    ndcg_at_10: float
     queries: int
     positives: int
 
@@ -149,16 +151,19 @@ class PrecisionMetrics:
             map_at_r=100 * float(average_precision_at_r(placement).mean()),
             r_precision=100 * float(r_precision(placement).mean()),
             ndcg=100 * float(ndcg(placement).mean()),
+            ndcg_at_10=100 * float(ndcg(placement, 10).mean()),
             queries=len(placement.queries),
             positives=len(placement.places),
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """For JSON: "mAP@R", "R-Precision", "nDCG" in percent, "queries", "positives"."""
+        """For JSON: "mAP@R", "R-Precision", "nDCG", "nDCG@10" in percent, "queries",
+        "positives"."""
         return {
             "mAP@R": self.map_at_r,
             "R-Precision": self.r_precision,
             "nDCG": self.ndcg,
+            "nDCG@10": self.ndcg_at_10,
             "queries": self.queries,
             "positives": self.positives,
         }

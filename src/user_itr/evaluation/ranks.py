@@ -7,14 +7,15 @@ the right one are counted is a stated rule, never an accident of the order of a 
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias, get_args
 
 import numpy as np
-import torch
 
 from user_itr.errors import ConfigError, DataError
-from user_itr.evaluation.counting import Counts, count_ahead
+from user_itr.evaluation.counting import Bars, Counts, count_ahead
 from user_itr.evaluation.relevance import Relevance
 from user_itr.evaluation.scores import Scores
 
@@ -83,8 +84,7 @@ class BestRanks:
         wrong, right = self.tied.astype(np.float64), self.companions + 1.0
         left = np.maximum(wrong - places, 0)
         # C(t, r) / C(t + m, r) = (t! (t + m - r)!) / ((t - r)! (t + m)!)
-        terms = (wrong, left + right, left, wrong + right)
-        logs = [torch.lgamma(torch.from_numpy(term) + 1).numpy() for term in terms]
+        logs = [_log_factorials(term) for term in (wrong, left + right, left, wrong + right)]
         miss = np.exp(logs[0] + logs[1] - logs[2] - logs[3])
         return np.where(places > wrong, 1.0, np.where(places == 0, 0.0, 1 - miss))
 
@@ -171,16 +171,10 @@ def check_relevance(scores: Scores, relevance: Relevance) -> None:
         )
 
 
-def as_tensor(rows: np.ndarray, device: torch.device) -> torch.Tensor:
-    """An array on a device, without a copy where it is the CPU."""
-    return torch.from_numpy(np.ascontiguousarray(rows)).to(device)
-
-
-def pair_scores(scores: Scores, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """Exact scores of pairs: two (P,) int64 arrays -> (P,) float64."""
-    with torch.no_grad():
-        found = scores.pairs(as_tensor(rows, scores.device), as_tensor(columns, scores.device))
-    return found.cpu().numpy()
+def _log_factorials(values: np.ndarray) -> np.ndarray:
+    """log(v!) of whole numbers that repeat: float64 -> float64."""
+    distinct, inverse = np.unique(values, return_inverse=True)
+    return np.array([math.lgamma(value + 1) for value in distinct.tolist()])[inverse.ravel()]
 
 
 def best_ranks(scores: Scores, relevance: Relevance, *, exclude_self: bool = False) -> BestRanks:
@@ -196,34 +190,81 @@ def best_ranks(scores: Scores, relevance: Relevance, *, exclude_self: bool = Fal
         DataError: if scores and relevance do not fit, or with `exclude_self` Q is not C.
     """
     relevance = ranked_relevance(scores, relevance, exclude_self)
-    exact = pair_scores(scores, relevance.owners, relevance.indices)
-    best = _best(exact, relevance)
-    left_out = left_out_pairs(relevance, exclude_self, scores.device)
-    counts, _ = count_ahead(scores, as_tensor(best.thresholds, scores.device), None, left_out)
-    return _counted(best, counts, relevance, scores.shape[1] - exclude_self)
+    one = _Asked(relevance, scores.pairs(relevance.owners, relevance.indices))
+    [(counts, _)] = count_ahead(scores, [Bars(one.best.thresholds)])
+    selves = None
+    if exclude_self:
+        each = np.arange(relevance.queries)
+        selves = scores.pairs(each, each)
+    return one.counted(counts, selves)
 
 
-def best_ranks_both(scores: Scores, relevance: Relevance) -> tuple[BestRanks, BestRanks]:
-    """`best_ranks` of the scores and of their transpose, from one pass over the scores.
+def best_ranks_both(
+    scores: Scores, relevances: Sequence[Relevance]
+) -> list[tuple[BestRanks, BestRanks]]:
+    """`best_ranks` of the scores and of their transpose by each of some ground truths.
+
+    All come from one pass over the scores.
 
     Args:
         scores: (Q, C).
-        relevance: of queries to candidates; candidates use the same pairs.
+        relevances: of queries to candidates; candidates use the same pairs.
 
     Raises:
         DataError: as `best_ranks`.
     """
-    relevance = ranked_relevance(scores, relevance, False)
-    back = relevance.transpose()
-    exact = pair_scores(scores, relevance.owners, relevance.indices)
-    best = (_best(exact, relevance), _best(exact[relevance.transposed_order()], back))
-    thresholds = [as_tensor(one.thresholds, scores.device) for one in best]
-    left_out = left_out_pairs(relevance, False, scores.device)
-    rows, columns = count_ahead(scores, thresholds[0], thresholds[1], left_out)
-    return (
-        _counted(best[0], rows, relevance, scores.shape[1]),
-        _counted(best[1], columns, back, scores.shape[0]),
-    )
+    if not scores.one_way:
+        back = scores.transpose()
+        return [(best_ranks(scores, one), best_ranks(back, one.transpose())) for one in relevances]
+    asked = []
+    for relevance in relevances:
+        check_relevance(scores, relevance)
+        exact = scores.pairs(relevance.owners, relevance.indices)
+        turned = _Asked(relevance.transpose(), exact[relevance.transposed_order()])
+        asked.append((_Asked(relevance, exact), turned))
+    bars = [Bars(one.best.thresholds, turned.best.thresholds) for one, turned in asked]
+    return [
+        (one.counted(rows), turned.counted(columns))
+        for (one, turned), (rows, columns) in zip(asked, count_ahead(scores, bars), strict=True)
+    ]
+
+
+class _Asked:
+    """Queries with their right candidates' exact scores, to be counted.
+
+    Args:
+        relevance: P pairs.
+        exact: (P,) float64.
+    """
+
+    def __init__(self, relevance: Relevance, exact: np.ndarray) -> None:
+        self.relevance, self.exact = relevance, exact
+        self.best = _best(exact, relevance)
+
+    def counted(self, counts: Counts | None, selves: np.ndarray | None = None) -> BestRanks:
+        """The ranks, from the counts of all candidates.
+
+        Args:
+            counts: of every query, right candidates and the query itself included. None of the
+                right ones is ahead of the best of them.
+            selves: (Q,) float64 score of each query with itself, where it is no candidate.
+        """
+        if counts is None:
+            raise ValueError("count_ahead was given no thresholds for this side")
+        queries, thresholds = self.best.queries, self.best.thresholds
+        ahead = counts.ahead[queries]
+        tied = counts.tied[queries] - 1 - self.best.companions
+        if selves is not None:
+            ahead -= selves[queries] > thresholds[queries]
+            tied -= selves[queries] == thresholds[queries]
+        return BestRanks(
+            queries,
+            self.relevance.indices[self.best.place],
+            ahead,
+            tied,
+            self.best.companions,
+            self.relevance.candidates - (selves is not None),
+        )
 
 
 def ranked_relevance(scores: Scores, relevance: Relevance, exclude_self: bool) -> Relevance:
@@ -237,29 +278,3 @@ def ranked_relevance(scores: Scores, relevance: Relevance, exclude_self: bool) -
             "only the same items on both sides can leave themselves out."
         )
     return relevance.without_self()
-
-
-def left_out_pairs(
-    relevance: Relevance, exclude_self: bool, device: torch.device
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Rows and columns, (P,) int64 each, of the pairs that are nobody\'s wrong candidates."""
-    rows, columns = relevance.owners, relevance.indices
-    if exclude_self:
-        each = np.arange(relevance.queries)
-        rows, columns = np.append(rows, each), np.append(columns, each)
-    return as_tensor(rows, device), as_tensor(columns, device)
-
-
-def _counted(
-    best: _Best, counts: Counts | None, relevance: Relevance, candidates: int
-) -> BestRanks:
-    if counts is None:
-        raise ValueError("count_ahead was given no thresholds for this side")
-    return BestRanks(
-        best.queries,
-        relevance.indices[best.place],
-        counts.ahead.cpu().numpy()[best.queries],
-        counts.tied.cpu().numpy()[best.queries],
-        best.companions,
-        candidates,
-    )

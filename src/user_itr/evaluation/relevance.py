@@ -101,6 +101,14 @@ class Relevance:
         """(P,) int64: the query of each of `indices`."""
         return np.repeat(np.arange(self.queries), self.counts)
 
+    def equals(self, other: Relevance) -> bool:
+        """Whether the same pairs of the same items are right."""
+        return (
+            self.candidates == other.candidates
+            and np.array_equal(self.offsets, other.offsets)
+            and np.array_equal(self.indices, other.indices)
+        )
+
     def of(self, query: int) -> np.ndarray:
         """The candidates that are right for one query, ascending."""
         return self.indices[self.offsets[query] : self.offsets[query + 1]]

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from user_itr.evaluation.folds import FoldedMetrics
 from user_itr.evaluation.intervals import CrossModalIntervals
 from user_itr.evaluation.metrics import CrossModalMetrics
+from user_itr.evaluation.tables import PlainTable
 
 
 def metrics_table(
@@ -26,10 +26,11 @@ def metrics_table(
     """
     rows = (metrics.i2t.to_dict(), metrics.t2i.to_dict())
     rsum = f"rsum {metrics.rsum:.1f}"
+    mean = f"mR {metrics.mean_recall:.1f}"
     if intervals is None:
-        return _table(rows, title, f"{rsum}, {metrics.ties} ties")
+        return _table(rows, title, f"{rsum}, {mean}, {metrics.ties} ties")
     rsum += f" ({intervals.rsum.low:.1f} to {intervals.rsum.high:.1f})"
-    caption = f"{rsum}, {metrics.ties} ties, 95 % intervals over images"
+    caption = f"{rsum}, {mean}, {metrics.ties} ties, 95 % intervals over images"
     ranges = [
         {f"R@{k}": f"{one.low:.1f}-{one.high:.1f}" for k, one in side.recall.items()}
         for side in (intervals.i2t, intervals.t2i)
@@ -37,11 +38,22 @@ def metrics_table(
     return _table(rows, title, caption, ranges)
 
 
-def folds_table(folded: FoldedMetrics, title: str | None = None) -> Table:
-    """The means over the folds as a table like `metrics_table`; each fold's rsum below."""
-    each = " ".join(f"{fold.rsum:.1f}" for fold in folded.folds)
-    rows = (folded.mean("i2t"), folded.mean("t2i"))
-    return _table(rows, title, f"rsum {folded.rsum:.1f}, the mean of {each}")
+def rich_table(plain: PlainTable) -> Table:
+    """A plain table for the terminal."""
+    table = Table(
+        title=plain.title,
+        caption=plain.note or None,
+        caption_justify="left",
+        box=SIMPLE_HEAD,
+        collapse_padding=True,
+        pad_edge=False,
+    )
+    table.add_column(plain.heads[0], no_wrap=True)
+    for head in plain.heads[1:]:
+        table.add_column(head, justify="right")
+    for row in plain.rows:
+        table.add_row(*row)
+    return table
 
 
 def _table(

@@ -64,6 +64,7 @@ class EvaluationResult:
         protocols: documents of further protocols by name ("cxc", "eccv").
         top: the first candidates of each query, where they were asked for.
         command: the command line that asked for it.
+        notes: what was recognised in the inputs, or is suspicious, a sentence each.
     """
 
     split: CaptionedImages
@@ -76,6 +77,7 @@ class EvaluationResult:
     protocols: Mapping[str, Any] = field(default_factory=dict)
     top: TopLists | None = None
     command: str = ""
+    notes: tuple[str, ...] = ()
 
     @cached_property
     def title(self) -> str:

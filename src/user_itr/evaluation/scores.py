@@ -13,14 +13,13 @@ from collections.abc import Callable, Sequence
 from typing import Protocol, TypeAlias
 
 import numpy as np
-import torch
 
 from user_itr.errors import ConfigError, DataError
 
 UNIT = 2.0**-24
 """Relative rounding error of one float32 operation."""
 
-TileScorer: TypeAlias = Callable[[int, int, torch.Tensor], None]
+TileScorer: TypeAlias = Callable[[int, int, np.ndarray], None]
 """`score(first, last, out)` fills out (last - first, columns) float32 with those rows' scores."""
 
 
@@ -36,12 +35,16 @@ class Scores(Protocol):
         """What rows and columns are called in error messages."""
 
     @property
-    def device(self) -> torch.device:
-        """Where tiles are made."""
+    def symmetric(self) -> bool:
+        """Whether rows and columns are the same items, whose scores are the same both ways."""
 
     @property
-    def magnitude(self) -> torch.Tensor:
-        """(Q,) float64 on `device`: a bound of the absolute scores of each row."""
+    def one_way(self) -> bool:
+        """Whether a pair has one score, whichever side asks: not where a reranker has two."""
+
+    @property
+    def magnitude(self) -> np.ndarray:
+        """(Q,) float64: a bound of the absolute scores of each row."""
 
     @property
     def relative_error(self) -> float:
@@ -50,10 +53,10 @@ class Scores(Protocol):
     def tile_scorer(self, start: int, stop: int) -> TileScorer:
         """Scorer of the columns from `start` to `stop`, for any block of rows."""
 
-    def pairs(self, rows: torch.Tensor, columns: torch.Tensor) -> torch.Tensor:
-        """Exact scores of pairs: two (P,) int64 tensors on `device` -> (P,) float64."""
+    def pairs(self, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+        """Exact scores of pairs: two (P,) int64 arrays -> (P,) float64."""
 
-    def rounded(self, start: int, stop: int) -> torch.Tensor:
+    def rounded(self, start: int, stop: int) -> np.ndarray:
         """Rows from `start` to `stop` in full, float64 products rounded to float32: (rows, C).
 
         For whatever needs every score of a row: equal candidates keep equal scores.
@@ -90,7 +93,7 @@ class MatrixScores:
         self.matrix = matrix
         self.sides = sides
         self.shape = (len(matrix), matrix.shape[1])
-        self.device = torch.device("cpu")
+        self.symmetric, self.one_way = False, True
         largest = np.zeros(len(matrix))
         columns = np.zeros(matrix.shape[1])
         for start in range(0, len(matrix), self._ROWS):
@@ -104,25 +107,25 @@ class MatrixScores:
                 )
             largest[start : start + self._ROWS] = block.max(axis=1)
             np.maximum(columns, block.max(axis=0), out=columns)
-        self.magnitude = torch.from_numpy(largest)
+        self.magnitude = largest
         self._columns = columns
         self.relative_error = 2 * UNIT if matrix.dtype.itemsize > 4 else 0.0
 
     def tile_scorer(self, start: int, stop: int) -> TileScorer:
         """See `Scores`."""
 
-        def score(first: int, last: int, out: torch.Tensor) -> None:
-            np.copyto(out.numpy(), self.matrix[first:last, start:stop], casting="same_kind")
+        def score(first: int, last: int, out: np.ndarray) -> None:
+            np.copyto(out, self.matrix[first:last, start:stop], casting="same_kind")
 
         return score
 
-    def pairs(self, rows: torch.Tensor, columns: torch.Tensor) -> torch.Tensor:
+    def pairs(self, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
         """See `Scores`: the entries themselves."""
-        return torch.from_numpy(self.matrix[rows.numpy(), columns.numpy()].astype(np.float64))
+        return np.asarray(self.matrix[rows, columns], np.float64)
 
-    def rounded(self, start: int, stop: int) -> torch.Tensor:
+    def rounded(self, start: int, stop: int) -> np.ndarray:
         """See `Scores`."""
-        return torch.from_numpy(np.array(self.matrix[start:stop], np.float32, order="C"))
+        return np.array(self.matrix[start:stop], np.float32, order="C")
 
     def transpose(self) -> MatrixScores:
         """See `Scores`; nothing is copied."""
@@ -130,9 +133,8 @@ class MatrixScores:
         other.matrix = self.matrix.T
         other.sides = (self.sides[1], self.sides[0])
         other.shape = (self.shape[1], self.shape[0])
-        other.device = self.device
-        other.magnitude = torch.from_numpy(self._columns)
-        other._columns = self.magnitude.numpy()
+        other.symmetric, other.one_way = False, True
+        other.magnitude, other._columns = self._columns, self.magnitude
         other.relative_error = self.relative_error
         return other
 
@@ -146,43 +148,46 @@ class _MeanScores:
 
     def __init__(self, parts: Sequence[Scores], weights: Sequence[float]) -> None:
         self.parts, self.weights = tuple(parts), tuple(weights)
-        self.shape, self.sides, self.device = parts[0].shape, parts[0].sides, parts[0].device
+        self.shape, self.sides = parts[0].shape, parts[0].sides
+        self.symmetric = all(part.symmetric for part in parts)
+        self.one_way = all(part.one_way for part in parts)
         self.magnitude = sum(
             (w * part.magnitude for w, part in zip(weights, parts, strict=True)),
-            torch.zeros_like(parts[0].magnitude),
+            np.zeros(len(parts[0].magnitude)),
         )
         self.relative_error = 1.01 * (
-            max(part.relative_error for part in parts) + (len(parts) + 2) * UNIT
+            max(part.relative_error for part in parts) + (len(parts) + 3) * UNIT
         )
 
     def tile_scorer(self, start: int, stop: int) -> TileScorer:
         scorers = [part.tile_scorer(start, stop) for part in self.parts]
-        scratch = torch.empty(0, device=self.device)
+        scratch = np.empty(0, np.float32)
 
-        def score(first: int, last: int, out: torch.Tensor) -> None:
+        def score(first: int, last: int, out: np.ndarray) -> None:
             nonlocal scratch
-            if scratch.numel() < out.numel():
-                scratch = torch.empty(out.numel(), device=self.device)
-            one = scratch[: out.numel()].view(out.shape)
+            if scratch.size < out.size:
+                scratch = np.empty(out.size, np.float32)
+            one = scratch[: out.size].reshape(out.shape)
             scorers[0](first, last, out)
-            out.mul_(self.weights[0])
+            out *= np.float32(self.weights[0])
             for scorer, weight in zip(scorers[1:], self.weights[1:], strict=True):
                 scorer(first, last, one)
-                out.add_(one, alpha=weight)
+                one *= np.float32(weight)
+                out += one
 
         return score
 
-    def pairs(self, rows: torch.Tensor, columns: torch.Tensor) -> torch.Tensor:
-        total = torch.zeros(len(rows), dtype=torch.float64, device=self.device)
+    def pairs(self, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+        total = np.zeros(len(rows))
         for part, weight in zip(self.parts, self.weights, strict=True):
             total += part.pairs(rows, columns) * weight
         return total
 
-    def rounded(self, start: int, stop: int) -> torch.Tensor:
-        total = torch.zeros(stop - start, self.shape[1], dtype=torch.float64, device=self.device)
+    def rounded(self, start: int, stop: int) -> np.ndarray:
+        total = np.zeros((stop - start, self.shape[1]))
         for part, weight in zip(self.parts, self.weights, strict=True):
-            total += part.rounded(start, stop).double() * weight
-        return total.float()
+            total += part.rounded(start, stop).astype(np.float64) * weight
+        return total.astype(np.float32)
 
     def transpose(self) -> Scores:
         return _MeanScores([part.transpose() for part in self.parts], self.weights)
@@ -195,8 +200,8 @@ def mean_scores(parts: Sequence[Scores], weights: Sequence[float] | None = None)
     """The mean score of several models, the usual ensemble of retrieval papers.
 
     Args:
-        parts: scores of the same queries and candidates on one device, each model's on its own
-            scale: cosines can be averaged, a cosine and a logit should be weighted.
+        parts: scores of the same queries and candidates, each model's on its own scale: cosines
+            can be averaged, a cosine and a logit should be weighted.
         weights: one a part, 0 or more, not all 0; equal by default. They are divided by their sum.
 
     Raises:

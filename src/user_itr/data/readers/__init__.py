@@ -12,7 +12,15 @@ from pathlib import Path
 
 from user_itr.data.captions import CaptionedImages
 from user_itr.data.problems import Problem
-from user_itr.data.readers import captions_file, coco, flickr8k, karpathy, scan
+from user_itr.data.readers import (
+    captions_file,
+    coco,
+    flickr8k,
+    karpathy,
+    multi30k,
+    scan,
+    webdataset,
+)
 from user_itr.errors import DataError
 
 __all__ = [
@@ -40,7 +48,7 @@ class Format:
     layout: str
     detect: Callable[[Path], bool]
     splits: Callable[[Path], list[str]]
-    read: Callable[[Path, str, Path | None, list[Problem]], CaptionedImages]
+    read: Callable[..., CaptionedImages]
 
 
 FORMATS: dict[str, Format] = {
@@ -51,6 +59,8 @@ FORMATS: dict[str, Format] = {
         ("coco", coco),
         ("captions", captions_file),
         ("scan", scan),
+        ("multi30k", multi30k),
+        ("webdataset", webdataset),
     )
 }
 """The layouts by the name that `--format` takes."""
@@ -83,7 +93,12 @@ def splits(root: Path, format: str = "auto") -> list[str]:
 
 
 def read_captions(
-    root: Path, split: str, *, format: str = "auto", images: Path | None = None
+    root: Path,
+    split: str,
+    *,
+    format: str = "auto",
+    images: Path | None = None,
+    pictures: bool = True,
 ) -> tuple[CaptionedImages, list[Problem]]:
     """Read one split and report its defects; what a defect concerns is left out of the set.
 
@@ -92,6 +107,7 @@ def read_captions(
         split: a split name; "dev", "val" and "validation" stand for each other.
         format: a key of `FORMATS`, or "auto".
         images: the images folder, where it is not beside the captions.
+        pictures: whether image files must be there; ready-made embeddings need none.
 
     Returns:
         The set without the defective parts, and every problem in the order of the files.
@@ -101,19 +117,26 @@ def read_captions(
             malformed file, numbers of rows and captions that do not fit.
     """
     problems: list[Problem] = []
-    captioned = _format(root, format).read(root, split, images, problems)
+    captioned = _format(root, format).read(root, split, images, problems, pictures=pictures)
     return captioned, problems
 
 
 def load_captions(
-    root: Path, split: str, *, format: str = "auto", images: Path | None = None
+    root: Path,
+    split: str,
+    *,
+    format: str = "auto",
+    images: Path | None = None,
+    pictures: bool = True,
 ) -> CaptionedImages:
     """Read one split of a set that is in order; arguments as for `read_captions`.
 
     Raises:
         DataError: on the first problem, however small, with the number of the others.
     """
-    captioned, problems = read_captions(root, split, format=format, images=images)
+    captioned, problems = read_captions(
+        root, split, format=format, images=images, pictures=pictures
+    )
     if not problems:
         return captioned
     others = f" ({len(problems) - 1:,} more problems)" if len(problems) > 1 else ""

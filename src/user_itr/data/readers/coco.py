@@ -38,7 +38,14 @@ def splits(root: Path) -> list[str]:
     return sort_splits(set(_files_by_split(root)))
 
 
-def read(root: Path, split: str, images: Path | None, problems: list[Problem]) -> CaptionedImages:
+def read(
+    root: Path,
+    split: str,
+    images: Path | None,
+    problems: list[Problem],
+    *,
+    pictures: bool = True,
+) -> CaptionedImages:
     """Read one split; image ids are the `file_name` of each image.
 
     Args:
@@ -46,6 +53,7 @@ def read(root: Path, split: str, images: Path | None, problems: list[Problem]) -
         split: the name of the file without "captions_" and the year ("train", "val" or "dev").
         images: the images folder, or the parent of `train2014/`; guessed beside by default.
         problems: defects are appended here, and what they concern is left out.
+        pictures: whether the image files must be there.
 
     Raises:
         DataError: if the file, the split or every image is missing, or the file is malformed.
@@ -62,7 +70,7 @@ def read(root: Path, split: str, images: Path | None, problems: list[Problem]) -
             f"{file}: no lists `images` and `annotations`; give an MSCOCO caption JSON."
         )
     names = [name for entry in entries if isinstance(name := _get(entry, "file_name"), str)]
-    image_folder = guess_image_folder(root, images, _guesses(file), names)
+    image_folder = guess_image_folder(root, images, _guesses(file), names, needed=pictures)
     builder = SetBuilder("coco", split, image_folder, problems)
     ids = _add_images(builder, entries, file, problems)
     _add_captions(builder, annotations, ids, file, problems)

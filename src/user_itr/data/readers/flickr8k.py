@@ -45,7 +45,14 @@ def parse_token_line(line: str) -> tuple[str, int, str] | None:
     return None if match is None else (match[1].strip(), int(match[2]), match[3])
 
 
-def read(root: Path, split: str, images: Path | None, problems: list[Problem]) -> CaptionedImages:
+def read(
+    root: Path,
+    split: str,
+    images: Path | None,
+    problems: list[Problem],
+    *,
+    pictures: bool = True,
+) -> CaptionedImages:
     """Read one split; image ids are file names ("1000268201_693b08cb0e.jpg").
 
     A token line that is malformed is reported whatever the split: nobody can tell whose it is.
@@ -55,6 +62,7 @@ def read(root: Path, split: str, images: Path | None, problems: list[Problem]) -
         split: "train", "dev" or "test".
         images: the images folder; guessed beside the text files by default.
         problems: defects are appended here, and what they concern is left out.
+        pictures: whether the image files must be there.
 
     Raises:
         DataError: if a text file, the split or every image is missing.
@@ -70,7 +78,9 @@ def read(root: Path, split: str, images: Path | None, problems: list[Problem]) -
     ]
     parents = (folder, root) if folder != root else (root,)
     beside = [parent / name for parent in parents for name in _IMAGE_FOLDERS]
-    image_folder = guess_image_folder(root, images, beside, [name for _, name in listed])
+    image_folder = guess_image_folder(
+        root, images, beside, [name for _, name in listed], needed=pictures
+    )
     builder = SetBuilder("flickr8k", split, image_folder, problems)
     for number, name in listed:
         builder.add_image(name, split_file, f"line {number}")

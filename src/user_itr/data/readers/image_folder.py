@@ -18,10 +18,12 @@ class ImageFolder:
 
     Args:
         root: the images folder.
+        needed: whether an image without a file is missing; else its path is where it would be.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, needed: bool = True) -> None:
         self.root = root
+        self.needed = needed
         self._listings: dict[str, dict[str, str]] = {}
 
     def locate(self, name: str) -> tuple[str, Path | None]:
@@ -36,9 +38,16 @@ class ImageFolder:
             forward = name.replace("\\", "/")
             path = self._find(forward)
             name = name if path is None else forward
+        if path is None and not self.needed and name:
+            name = name.replace("\\", "/")
+            path = self.root / name.lstrip("/")
         if "/" in name and not name.startswith("/"):
             name = "/".join(part for part in name.split("/") if part not in ("", "."))
         return name, path
+
+    def holds(self, name: str) -> bool:
+        """Whether there is such a file below the root."""
+        return any(self._find(one) is not None for one in (name, name.replace("\\", "/")))
 
     def _find(self, name: str) -> Path | None:
         parent, _, base = name.rpartition("/")
@@ -68,7 +77,12 @@ def _list_files(folder: Path) -> dict[str, str]:
 
 
 def guess_image_folder(
-    root: Path, given: Path | None, beside: Iterable[Path], names: Sequence[str]
+    root: Path,
+    given: Path | None,
+    beside: Iterable[Path],
+    names: Sequence[str],
+    *,
+    needed: bool = True,
 ) -> ImageFolder:
     """The images folder of a set: the given one, else the first guess that holds its images.
 
@@ -77,6 +91,7 @@ def guess_image_folder(
         given: the folder that the user named, or a parent of a folder in `beside` of that name.
         beside: folders where such sets keep their images, the likeliest first.
         names: image names relative to the folder; the first hundred are looked up.
+        needed: whether pictures must be there.
 
     Returns:
         The first folder that holds one of the images; where none does, the first that exists.
@@ -89,13 +104,15 @@ def guess_image_folder(
         if not given.is_dir():
             raise DataError(f"{given}: no such images folder; check --images.")
         guesses = [given, *(given / guess.name for guess in guesses)]
-    folders = [ImageFolder(guess) for guess in guesses if guess.is_dir()]
+    folders = [ImageFolder(guess, needed=needed) for guess in guesses if guess.is_dir()]
+    if not folders and not needed:
+        return ImageFolder(guesses[0], needed=False)
     if not folders:
         tried = ", ".join(str(guess) for guess in guesses)
         raise DataError(
             f"{root}: found no images folder (looked for {tried}); name it by --images."
         )
     for folder in folders:
-        if any(folder.locate(name)[1] is not None for name in islice(names, _SAMPLE)):
+        if any(folder.holds(name) for name in islice(names, _SAMPLE)):
             return folder
     return folders[0]

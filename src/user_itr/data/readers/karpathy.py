@@ -40,11 +40,18 @@ def splits(root: Path) -> list[str]:
     Raises:
         DataError: if the file cannot be read or is no Karpathy JSON.
     """
-    entries = _load(_json_file(root))[1]
-    return sort_splits({split for entry in entries if (split := _split(entry)) is not None})
+    file = _json_file(root)
+    return _splits_of(file, _load(file)[1])
 
 
-def read(root: Path, split: str, images: Path | None, problems: list[Problem]) -> CaptionedImages:
+def read(
+    root: Path,
+    split: str,
+    images: Path | None,
+    problems: list[Problem],
+    *,
+    pictures: bool = True,
+) -> CaptionedImages:
     """Read one split; image ids are `filepath/filename`, or `filename` where there is no path.
 
     Args:
@@ -52,6 +59,7 @@ def read(root: Path, split: str, images: Path | None, problems: list[Problem]) -
         split: "train" (with "restval"), "val" (or "dev") or "test".
         images: the images folder; guessed beside the file by default.
         problems: defects are appended here, and what they concern is left out.
+        pictures: whether the image files must be there.
 
     Raises:
         DataError: if the file, the split or every image is missing, or the file is malformed.
@@ -59,12 +67,12 @@ def read(root: Path, split: str, images: Path | None, problems: list[Problem]) -
     file = _json_file(root)
     name, entries = _load(file)
     parts = [_split(entry) for entry in entries]
-    split = match_split(file, split, sort_splits({part for part in parts if part is not None}))
+    split = match_split(file, split, _splits_of(file, entries))
     rows = [row for row, part in enumerate(parts) if part == split]
     folder = file.parent
     names = [image for row in rows if (image := _image_name(entries[row])) is not None]
     beside = [folder / part for part in _IMAGE_FOLDERS]
-    image_folder = guess_image_folder(root, images, [*beside, folder], names)
+    image_folder = guess_image_folder(root, images, [*beside, folder], names, needed=pictures)
     builder = SetBuilder(name, split, image_folder, problems)
     for row, part in enumerate(parts):
         if part is None:
@@ -127,6 +135,22 @@ def _add(builder: SetBuilder, entry: Any, file: Path, where: str, problems: list
             else (None, None)
         )
         builder.add_caption(image_id, raw, file, f"{where}.sentences[{number}]", caption_id)
+
+
+def _splits_of(file: Path, entries: list[Any]) -> list[str]:
+    """The splits that images name.
+
+    Raises:
+        DataError: if none of them names one.
+    """
+    found = sort_splits({split for entry in entries if (split := _split(entry)) is not None})
+    if not found and entries:
+        raise DataError(
+            f"{file}: none of its {len(entries):,} images has a `split`, so that nothing says "
+            "which are for the test; give each one of train, restval, val, test, as Karpathy's own "
+            "file has."
+        )
+    return found
 
 
 def _split(entry: Any) -> str | None:

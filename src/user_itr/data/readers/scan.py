@@ -25,13 +25,16 @@ _PROBE = 256
 
 _CHUNK = 8192
 
+_PER_IMAGE = 5
+"""Captions an image of the published files."""
+
 _FULL = 32
 """Images whose rows are compared to the last value, evenly spread over the file."""
 
 
 def detect(root: Path) -> bool:
-    """Whether `root` holds a file `*_ims.npy`."""
-    return any(root.glob("*_ims.npy"))
+    """Whether `root` holds a file `*_ims.npy` or `*_caps.txt`."""
+    return any(root.glob("*_ims.npy")) or any(root.glob("*_caps.txt"))
 
 
 def splits(root: Path) -> list[str]:
@@ -41,7 +44,14 @@ def splits(root: Path) -> list[str]:
     return sort_splits({match[1] for match in found if match})
 
 
-def read(root: Path, split: str, images: Path | None, problems: list[Problem]) -> CaptionedImages:
+def read(
+    root: Path,
+    split: str,
+    images: Path | None,
+    problems: list[Problem],
+    *,
+    pictures: bool = True,
+) -> CaptionedImages:
     """Read one split; `feature_file` and `feature_rows` say where each image's features are.
 
     Args:
@@ -49,6 +59,8 @@ def read(root: Path, split: str, images: Path | None, problems: list[Problem]) -
         split: "train", "dev", "test" or "testall".
         images: must be None: the layout has features in the place of image files.
         problems: defects are appended here, and what they concern is left out.
+        pictures: whether the features must be there. Without them ids say how many images there
+            are, or five captions an image are taken for granted.
 
     Returns:
         The images, whose ids come from `{split}_ids.txt`, else "{split}-{row}" with the row of the
@@ -62,6 +74,8 @@ def read(root: Path, split: str, images: Path | None, problems: list[Problem]) -
         raise DataError(f"{root}: this layout holds features, no image files; omit --images.")
     split = match_split(root, split, splits(root))
     feature_file, caption_file = root / f"{split}_ims.npy", root / f"{split}_caps.txt"
+    if not pictures and not feature_file.exists():
+        return _without_features(root, split, read_lines(caption_file, problems), problems)
     features = open_features(feature_file)
     lines = read_lines(caption_file, problems)
     if not lines or len(lines) % len(features):
@@ -80,8 +94,45 @@ def read(root: Path, split: str, images: Path | None, problems: list[Problem]) -
         message = f"not {copies} equal rows as for the other images; extract the image again."
         problems.append(Problem(feature_file, f"rows {first} to {first + copies - 1}", message))
     kept = {image for image, image_id in enumerate(ids) if image_id} - set(uneven.tolist())
+    return _described(
+        (root, split), lines, ids, kept, problems, feature_file=feature_file, feature_rows=rows
+    )
 
-    captions: list[list[str]] = [[] for _ in rows]
+
+def _without_features(
+    root: Path, split: str, lines: list[str | None], problems: list[Problem]
+) -> CaptionedImages:
+    """A split of captions alone, for embeddings that are ready."""
+    file = root / f"{split}_ids.txt"
+    images, rest = divmod(len(lines), _PER_IMAGE)
+    if file.is_file():
+        images = len(dict.fromkeys(read_lines(file, [])))
+        rest = len(lines) % max(1, images)
+    if rest or not images:
+        raise DataError(
+            f"{root / f'{split}_caps.txt'}: {len(lines):,} captions do not fit {images:,} images; "
+            f"put {split}_ims.npy, or {split}_ids.txt with an id an image, beside it."
+        )
+    rows = np.arange(images, dtype=np.int64)
+    ids = _read_ids(file, split, rows, (1, len(lines) // images), problems)
+    kept = {image for image, image_id in enumerate(ids) if image_id}
+    return _described((root, split), lines, ids, kept, problems)
+
+
+def _described(
+    place: tuple[Path, str],
+    lines: list[str | None],
+    ids: list[str],
+    kept: set[int],
+    problems: list[Problem],
+    feature_file: Path | None = None,
+    feature_rows: np.ndarray | None = None,
+) -> CaptionedImages:
+    """The images that are kept, with the captions on their lines."""
+    root, split = place
+    caption_file = root / f"{split}_caps.txt"
+    per_image = len(lines) // len(ids)
+    captions: list[list[str]] = [[] for _ in ids]
     for number, line in enumerate(lines):
         image = number // per_image
         if line is None or image not in kept:
@@ -107,7 +158,7 @@ def read(root: Path, split: str, images: Path | None, problems: list[Problem]) -
         captions=tuple(text for image in order for text in captions[image]),
         caption_image=np.repeat(np.arange(len(order), dtype=np.int64), counts),
         feature_file=feature_file,
-        feature_rows=rows[order],
+        feature_rows=None if feature_rows is None else feature_rows[order],
     )
 
 

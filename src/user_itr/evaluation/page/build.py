@@ -18,6 +18,7 @@ from user_itr.evaluation.metrics import RetrievalMetrics
 from user_itr.evaluation.page.charts import curve_ks, rank_histogram, recall_curve
 from user_itr.evaluation.page.content import page_content
 from user_itr.evaluation.result import EvaluationResult
+from user_itr.evaluation.tables import as_html, further_tables
 
 _WAYS = ("image to text", "text to image")
 
@@ -118,11 +119,6 @@ def _cells(values: Sequence[str], tag: str) -> str:
 
 
 def _protocols(result: EvaluationResult) -> str:
-    found = dict(result.protocols)
-    if result.folded is not None:
-        found[f"mean of {len(result.folded.folds)} folds"] = result.folded.to_dict()["mean"]
-    return "".join(
-        f"<details><summary>{escape(name)}</summary><pre>"
-        f"{escape(json.dumps(document, indent=2))}</pre></details>"
-        for name, document in found.items()
-    )
+    notes = "".join(f"<li>{escape(note)}.</li>" for note in result.notes)
+    tables = "".join(map(as_html, further_tables(result)))
+    return tables + (f'<ul class="notes">{notes}</ul>' if notes else "")

@@ -11,6 +11,8 @@ four directions, where right are
 A rating holds both ways; where a pair was rated twice, its higher one counts. In t2t and i2i the
 query itself is no candidate, and an item without a right one is no query.
 
+The ratings themselves are compared with the scores by rank correlation (`similarity`).
+
 Source: Parekh et al., "Crisscrossed Captions: Extended Intramodal and Intermodal Semantic
 Similarity Judgments for MS-COCO", EACL 2021; the thresholds are those of its section 3.
 Files: github.com/google-research-datasets/Crisscrossed-Captions, folder `data`.
@@ -32,9 +34,10 @@ import numpy as np
 from user_itr.data.readers.set_builder import match_split
 from user_itr.data.readers.text import read_text
 from user_itr.errors import DataError
-from user_itr.evaluation.cross_modal import cross_modal_ranks
+from user_itr.evaluation.cross_modal import CrossModalRanks, cross_modal_ranks
 from user_itr.evaluation.metrics import DEFAULT_KS, RetrievalMetrics
 from user_itr.evaluation.protocols.ids import rows_by_id
+from user_itr.evaluation.protocols.similarity import Correlation, RatedPairs, sampled_correlation
 from user_itr.evaluation.ranks import TieRule, best_ranks
 from user_itr.evaluation.relevance import Relevance, as_caption_image
 from user_itr.evaluation.scores import Scores
@@ -67,22 +70,37 @@ class CxcGroundTruth:
         i2t: (N, M); t2i is its transpose.
         t2t: (M, M), symmetric, nothing with itself.
         i2i: (N, N), the same.
+        rated: all pairs with their ratings, by "sits", "sis" and "sts".
     """
 
     i2t: Relevance
     t2t: Relevance
     i2i: Relevance
+    rated: Mapping[str, RatedPairs]
 
 
 @dataclass(frozen=True, slots=True)
 class CxcMetrics:
-    """The metrics of each direction that was evaluated, by its name in `DIRECTIONS`."""
+    """What was evaluated.
+
+    Args:
+        directions: retrieval, by its name in `DIRECTIONS`.
+        correlations: with people's ratings, by "sits", "sis" and "sts", where scores differ.
+        rated_twice: pairs of images that were rated twice, and those of them that one rating makes
+            right and the other wrong.
+    """
 
     directions: Mapping[str, RetrievalMetrics]
+    correlations: Mapping[str, Correlation]
+    rated_twice: tuple[int, int]
 
     def to_dict(self) -> dict[str, Any]:
-        """For JSON: `RetrievalMetrics.to_dict` by direction."""
-        return {name: metrics.to_dict() for name, metrics in self.directions.items()}
+        """For JSON: `RetrievalMetrics.to_dict` by direction, `Correlation.to_dict` by task."""
+        found: dict[str, Any] = {name: one.to_dict() for name, one in self.directions.items()}
+        found.update({name: one.to_dict() for name, one in self.correlations.items()})
+        pairs, open_ = self.rated_twice
+        found["i2i_pairs"] = {"rated_twice": pairs, "on_both_sides_of_the_threshold": open_}
+        return found
 
 
 def read_cxc(
@@ -120,7 +138,7 @@ def read_cxc(
     }
     owner = as_caption_image(caption_image)
     written = Relevance.from_caption_image(owner, images)
-    rated_captions, rated_images = rated["sits"]
+    rated_captions, rated_images = _right(rated["sits"], "sits")
     return CxcGroundTruth(
         i2t=Relevance.from_pairs(
             np.append(owner, rated_images),
@@ -128,9 +146,15 @@ def read_cxc(
             images,
             captions,
         ),
-        t2t=_symmetric(*_siblings(written, owner), *rated["sts"], captions),
-        i2i=_symmetric(*rated["sis"], *rated["sis"], images),
+        t2t=_symmetric(*_siblings(written, owner), *_right(rated["sts"], "sts"), captions),
+        i2i=_symmetric(*_right(rated["sis"], "sis"), *_right(rated["sis"], "sis"), images),
+        rated=rated,
     )
+
+
+def _right(rated: RatedPairs, task: str) -> tuple[np.ndarray, np.ndarray]:
+    kept = rated.ratings >= _TASKS[task].threshold
+    return rated.first[kept], rated.second[kept]
 
 
 def cxc_metrics(
@@ -141,6 +165,7 @@ def cxc_metrics(
     ks: Sequence[int] = DEFAULT_KS,
     *,
     ties: TieRule = "pessimistic",
+    both: CrossModalRanks | None = None,
 ) -> CxcMetrics:
     """Evaluate the directions that there are scores for.
 
@@ -151,16 +176,28 @@ def cxc_metrics(
         images: (N, N), images against images, for i2i.
         ks: cut-offs of recall.
         ties: the tie rule.
+        both: of `scores` by `truth.i2t`, where they are known.
 
     Raises:
         DataError: if scores are of other items, or a direction has no right pair.
     """
-    both = cross_modal_ranks(scores, truth.i2t)
+    both = both or cross_modal_ranks(scores, truth.i2t)
     ranks = {"i2t": both.i2t, "t2i": both.t2i}
     for name, same, relevance in (("t2t", captions, truth.t2t), ("i2i", images, truth.i2i)):
         if same is not None:
             ranks[name] = best_ranks(same, relevance, exclude_self=True)
-    return CxcMetrics({name: RetrievalMetrics.of(best, ks, ties) for name, best in ranks.items()})
+    correlations = {}
+    for task, side in (("sits", scores.transpose()), ("sis", images), ("sts", captions)):
+        rated = truth.rated[task]
+        if side is not None:
+            found = sampled_correlation(rated, side.pairs(rated.first, rated.second))
+            if found is not None:
+                correlations[task] = found
+    return CxcMetrics(
+        {name: RetrievalMetrics.of(best, ks, ties) for name, best in ranks.items()},
+        correlations,
+        truth.rated["sis"].rated_twice(_TASKS["sis"].threshold, same_side=True),
+    )
 
 
 def _siblings(written: Relevance, owner: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -177,10 +214,8 @@ def _symmetric(a: np.ndarray, b: np.ndarray, c: np.ndarray, d: np.ndarray, items
     return Relevance.from_pairs(queries, positives, items, items).without_self()
 
 
-def _read_pairs(
-    file: Path, task: _Task, rows: Mapping[str, Mapping[int, int]]
-) -> tuple[np.ndarray, np.ndarray]:
-    """The rows of both items of the pairs that are right; pairs of other items are passed over."""
+def _read_pairs(file: Path, task: _Task, rows: Mapping[str, Mapping[int, int]]) -> RatedPairs:
+    """The pairs of a file; those of other items are passed over."""
     text = read_text(file)
     reader = csv.reader(io.StringIO(text, newline=""))
     header = next(_lines(reader, file), [])
@@ -191,9 +226,13 @@ def _read_pairs(
             f"{file}: line 1: no column {missing[0]!r}; give CxC's own file, "
             f"with the columns {', '.join(wanted)}."
         )
-    places = [header.index(name) for name in wanted]
-    parsers = [_PARSERS[name.rstrip("12")] for name in wanted]
-    known, first, second = 0, [], []
+    sides = {name: rows[name.rstrip("12")] for name in task.columns}
+    memory: list[dict[str, float | None]] = [{} for _ in wanted]  # texts come again and again
+    columns = [
+        (name, header.index(name), _PARSERS[name.rstrip("12")], known)
+        for name, known in zip(wanted, memory, strict=True)
+    ]
+    first, second, ratings = [], [], []
     for line in _lines(reader, file):
         if not line:
             continue
@@ -203,29 +242,29 @@ def _read_pairs(
                 f"{where}: {len(line)} columns under a header of {len(header)}; "
                 "the file is damaged, get it again."
             )
-        values = []
-        for name, place, parse in zip(wanted, places, parsers, strict=True):
-            value = parse(line[place])
-            if value is None:
-                raise DataError(
-                    f"{where}, column {name!r}: {line[place]!r} is no {_MEANINGS[parse]}."
-                )
-            values.append(value)
-        pair = [
-            rows[name.rstrip("12")].get(int(value))
-            for name, value in zip(task.columns, values, strict=False)
-        ]
-        if pair[0] is not None and pair[1] is not None:
-            known += 1
-            if values[2] >= task.threshold:
-                first.append(pair[0])
-                second.append(pair[1])
-    if not known:
+        pair, rating = [], 0.0
+        for name, place, parse, known in columns:
+            text = line[place]
+            if text not in known:
+                value = parse(text)
+                if value is None:
+                    raise DataError(f"{where}, column {name!r}: {text!r} is no {_MEANINGS[parse]}.")
+                known[text] = value if parse is _rating else sides[name].get(int(value))
+            found = known[text]
+            if parse is _rating:
+                rating = found or 0.0
+            else:
+                pair.append(found)
+        if None not in pair:
+            first.append(pair[0])
+            second.append(pair[1])
+            ratings.append(rating)
+    if not ratings:
         raise DataError(
             f"{file}: rates no pair of this split's items; give the file of the split that is "
             "evaluated, and the split with its MSCOCO ids."
         )
-    return np.array(first, np.int64), np.array(second, np.int64)
+    return RatedPairs(np.array(first, np.int64), np.array(second, np.int64), np.array(ratings))
 
 
 def _lines(reader: Any, file: Path) -> Iterator[list[str]]:

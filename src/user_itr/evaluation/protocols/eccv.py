@@ -27,7 +27,11 @@ from typing import Any, Literal
 import numpy as np
 
 from user_itr.errors import DataError, MissingExtraError
-from user_itr.evaluation.cross_modal import cross_modal_ranks
+from user_itr.evaluation.cross_modal import (
+    CrossModalRanks,
+    cross_modal_ranks,
+    cross_modal_ranks_by,
+)
 from user_itr.evaluation.metrics import DEFAULT_KS, CrossModalMetrics
 from user_itr.evaluation.positive_ranks import positive_ranks
 from user_itr.evaluation.precision import Placement, PrecisionMetrics
@@ -122,6 +126,49 @@ class EccvMetrics:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class EccvItems:
+    """The test's items in scores.
+
+    Args:
+        scores: of these items alone: as they were given, where they hold no others.
+        images: row in `scores` of each MSCOCO id.
+        captions: the same, in the order that folds are cut from.
+        coco: images to captions as MSCOCO has them.
+        cxc: the same of CxC.
+    """
+
+    scores: Scores
+    images: Mapping[int, int]
+    captions: Mapping[int, int]
+    coco: Relevance
+    cxc: Relevance
+
+    @classmethod
+    def of(
+        cls,
+        truth: EccvGroundTruth,
+        scores: Scores,
+        coco_ids: Sequence[int] | None,
+        caption_ids: Sequence[int] | None,
+    ) -> EccvItems:
+        """Find the test's items; arguments and errors as for `eccv_metrics`."""
+        rows = _rows_of(truth.coco, rows_by_id(coco_ids, "images"), "images")
+        columns = _rows_of(truth.caption_order, rows_by_id(caption_ids, "captions"), "captions")
+        if (len(rows), len(columns)) != scores.shape:
+            scores = scores.take(rows, columns)
+            rows, columns = np.arange(len(rows)), np.arange(len(columns))
+        images = dict(zip(truth.coco, rows.tolist(), strict=True))
+        captions = dict(zip(truth.caption_order, columns.tolist(), strict=True))
+        return cls(
+            scores,
+            images,
+            captions,
+            _relevance(truth.coco, images, captions),
+            _relevance(truth.cxc, images, captions),
+        )
+
+
 def eccv_metrics(
     scores: Scores,
     coco_ids: Sequence[int] | None,
@@ -130,6 +177,8 @@ def eccv_metrics(
     *,
     truth: EccvGroundTruth | None = None,
     ties: Literal["pessimistic", "optimistic"] = "pessimistic",
+    items: EccvItems | None = None,
+    ranks: Sequence[CrossModalRanks] | None = None,
 ) -> EccvMetrics:
     """Evaluate MSCOCO's 5K test on all its ground truths.
 
@@ -140,6 +189,8 @@ def eccv_metrics(
         ks: cut-offs of the recalls on COCO and CxC.
         truth: what is right; the package's annotations by default.
         ties: whether wrong candidates of a right one's score stand before it.
+        items: of `EccvItems.of`, which is called where it is not given.
+        ranks: of `items.scores` by `items.coco` and by `items.cxc`, where they are known.
 
     Raises:
         MissingExtraError: if the package is needed and not installed.
@@ -147,14 +198,12 @@ def eccv_metrics(
         ConfigError: if `ks` or `ties` has a bad value.
     """
     truth = truth or EccvGroundTruth.load()
-    image_rows = _rows_of(truth.coco, rows_by_id(coco_ids, "images"), "images")
-    caption_rows = _rows_of(truth.caption_order, rows_by_id(caption_ids, "captions"), "captions")
-    scores = scores.take(image_rows, caption_rows)
-    images = {number: row for row, number in enumerate(truth.coco)}
-    captions = {number: row for row, number in enumerate(truth.caption_order)}
-    coco = _relevance(truth.coco, images, captions)
-    cxc = _relevance(truth.cxc, images, captions)
-    verified: tuple[tuple[_Direction, Scores, _Matches, dict[int, int], dict[int, int]], ...] = (
+    items = items or EccvItems.of(truth, scores, coco_ids, caption_ids)
+    scores, images, captions = items.scores, items.images, items.captions
+    by_coco, by_cxc = ranks or cross_modal_ranks_by(scores, [items.coco, items.cxc])
+    verified: tuple[
+        tuple[_Direction, Scores, _Matches, Mapping[int, int], Mapping[int, int]], ...
+    ] = (
         ("i2t", scores, truth.eccv_i2t, images, captions),
         ("t2i", scores.transpose(), truth.eccv_t2i, captions, images),
     )
@@ -163,34 +212,34 @@ def eccv_metrics(
     for name, side, matches, queries, candidates in verified:
         relevance = _relevance(matches, queries, candidates)
         rows, columns = np.flatnonzero(relevance.counts), np.arange(relevance.candidates)
-        ranks = positive_ranks(side.take(rows, columns), relevance.take(rows, columns))
+        placed = positive_ranks(side.take(rows, columns), relevance.take(rows, columns))
         size = {queries[query]: len(set(found)) for query, found in matches.items()}
         missing = np.array([size[row] for row in rows.tolist()]) - relevance.counts[rows]
-        precision[name] = PrecisionMetrics.of(Placement.of(ranks, ties, missing))
-        r1[name] = 100 * float(ranks.best().hits(1, ties).mean())
+        precision[name] = PrecisionMetrics.of(Placement.of(placed, ties, missing))
+        r1[name] = 100 * float(placed.best().hits(1, ties).mean())
     return EccvMetrics(
         eccv=precision,
         eccv_r1=r1,
-        coco_5k=CrossModalMetrics.of(cross_modal_ranks(scores, coco), ks, ties),
-        cxc=CrossModalMetrics.of(cross_modal_ranks(scores, cxc), ks, ties),
-        coco_1k=_folds(scores, coco, ks, ties),
+        coco_5k=CrossModalMetrics.of(by_coco, ks, ties),
+        cxc=CrossModalMetrics.of(by_cxc, ks, ties),
+        coco_1k=_folds(items, ks, ties),
     )
 
 
 def _folds(
-    scores: Scores,
-    coco: Relevance,
+    items: EccvItems,
     ks: Sequence[int],
     ties: Literal["pessimistic", "optimistic"],
 ) -> dict[_Direction, dict[int, float]]:
     """Mean recall over five runs of captions, each with the images they belong to."""
-    size = coco.candidates // FOLDS
-    image_of = coco.transpose().indices  # every caption of COCO has one image
+    order = np.fromiter(items.captions.values(), np.int64)
+    size = len(order) // FOLDS
+    image_of = items.coco.transpose().indices  # every caption of COCO has one image
     found = []
     for start in range(0, FOLDS * size, size):
-        columns = np.arange(start, start + size)
+        columns = np.sort(order[start : start + size])
         rows = np.unique(image_of[columns])
-        ranks = cross_modal_ranks(scores.take(rows, columns), coco.take(rows, columns))
+        ranks = cross_modal_ranks(items.scores.take(rows, columns), items.coco.take(rows, columns))
         found.append(CrossModalMetrics.of(ranks, ks, ties))
     return {
         "i2t": {k: fmean(fold.i2t.recall[k] for fold in found) for k in found[0].i2t.recall},

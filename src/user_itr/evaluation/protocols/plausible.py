@@ -16,11 +16,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import torch
 
 from user_itr.data.readers.text import read_json
 from user_itr.errors import ConfigError, DataError
-from user_itr.evaluation.counting import full_precision
 from user_itr.evaluation.relevance import Relevance, as_caption_image
 from user_itr.evaluation.scores import UNIT, Scores
 
@@ -179,13 +177,11 @@ def _r_precisions(
     scorer = scores.tile_scorer(0, n_candidates)
     size = min(n_queries, max(1, _BLOCK_SCORES // n_candidates))
     found: dict[int, list[np.ndarray]] = {zeta: [] for zeta in zetas}
-    buffer = torch.empty(size, n_candidates, device=scores.device)
+    buffer = np.empty((size, n_candidates), np.float32)
     for start in range(0, n_queries, size):
         stop = min(start + size, n_queries)
-        tile = buffer[: stop - start]
-        with full_precision():
-            scorer(start, stop, tile)
-        block = tile.cpu().numpy()
+        block = buffer[: stop - start]
+        scorer(start, stop, block)
         descending = -np.sort(-block, axis=1)
         distances = label_distances(queries[start:stop], candidates)
         for zeta in zetas:
@@ -210,19 +206,16 @@ def _shares(
     counts = near.sum(axis=1)
     rows = np.flatnonzero(counts)
     block, near, counts = block[rows], near[rows], counts[rows]
-    magnitude = scores.magnitude.cpu().numpy()[start + rows]
+    magnitude = scores.magnitude[start + rows]
     margin = 2 * (scores.relative_error + UNIT) * magnitude + 2.0**-100
     cut = descending[rows, counts - 1].astype(np.float64)
     above = block > (cut + margin)[:, None]
     shares = (above & near).sum(axis=1).astype(np.float64)
     owners, columns = np.nonzero(~above & (block >= (cut - margin)[:, None]))
-    device = scores.device
-    exact = scores.pairs(
-        torch.from_numpy(start + rows[owners]).to(device), torch.from_numpy(columns).to(device)
-    )
+    exact = scores.pairs(start + rows[owners], columns)
     matches = near[owners, columns]
     last = matches if ties == "pessimistic" else ~matches
-    order = np.lexsort((last, -exact.cpu().numpy(), owners))
+    order = np.lexsort((last, -exact, owners))
     firsts = np.searchsorted(owners, np.arange(len(rows)))
     places = np.arange(len(owners)) - firsts[owners]
     inside = places < (counts - above.sum(axis=1))[owners]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from torch import Tensor, nn
 from user_itr.data.images import load_image
 from user_itr.errors import DataError, FeatureError
 from user_itr.features.preprocessing import Preprocess
+from user_itr.files import hash_files as hash_files
 
 MAX_ASPECT = 100
 """Longer images would swell without bound where the short side is scaled to a fixed length."""
@@ -135,24 +135,6 @@ def _plain_float32(device: torch.device) -> AbstractContextManager[None]:
     if device.type != "cuda":
         return nullcontext()
     return torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False)
-
-
-def hash_files(paths: Sequence[Path]) -> str:
-    """SHA-256 of weights files, 64 hex digits.
-
-    One file gives what `sha256sum` prints for it; several give the SHA-256 of their digests' text,
-    joined in the order of the file names.
-    """
-    digests = []
-    for path in sorted(paths, key=lambda path: path.name):
-        digest = hashlib.sha256()
-        with path.open("rb") as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
-        digests.append(digest.hexdigest())
-    if len(digests) == 1:
-        return digests[0]
-    return hashlib.sha256("".join(digests).encode()).hexdigest()
 
 
 def hash_state(model: nn.Module) -> str:
