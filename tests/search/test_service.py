@@ -44,9 +44,16 @@ class Service:
         self.before()
         try:
             self.index.update(self.folder, self.encoder)
-        finally:
-            self.sizes.append(len(self.index))
-            self._step()
+        except IndexBusyError:
+            raise  # not updated: the loop waits
+        except DataError:
+            self._done()
+            raise
+        self._done()
+
+    def _done(self) -> None:
+        self.sizes.append(len(self.index))
+        self._step()
 
     def _step(self) -> None:
         if not self.steps:

@@ -130,7 +130,7 @@ def index_command(
         alone = [path for path in changed if path.is_file()]
         folders = [path for path in changed if path not in alone]
         runs: list[Path | list[Path]] = [*folders, *([alone] if alone else [])]
-        for place in runs:
+        for place in runs:  # what moves from one to the next is not encoded again
             with progress_of("encoding") as show:
                 report = target.update(
                     place,
@@ -143,6 +143,7 @@ def index_command(
                     include_hidden=include_hidden,
                     exclude=exclude,
                     follow_links=follow_links,
+                    more=place is not runs[-1],
                     progress=show,
                 )
             reports.append(report)

@@ -209,6 +209,7 @@ class ImageIndex:
         include_hidden: bool = False,
         exclude: Sequence[str] = (),
         follow_links: bool = False,
+        more: bool = False,
         progress: Callable[[int, int], None] | None = None,
     ) -> IndexReport:
         """Bring the index up to date with the photos below `folder`.
@@ -235,6 +236,8 @@ class ImageIndex:
             exclude: patterns as in a `.gitignore` file of what to leave out. What the index has of
                 it leaves the index, as with hidden things in a run without `include_hidden`.
             follow_links: go through links to folders, each folder once.
+            more: another update follows at once, which tidies up: photos that left this folder are
+                known there still.
             progress: called with (photos done, photos to look into) after the walk and each batch.
 
         Raises:
@@ -248,7 +251,7 @@ class ImageIndex:
                 raise ConfigError(f"{name} is {value}; give at least 1.")
         self.check_model(encoder)
         walk = WalkOptions(include_hidden, tuple(exclude), follow_links)
-        options = UpdateOptions(batch_size, workers, processes, allow_empty, verify, walk)
+        options = UpdateOptions(batch_size, workers, processes, allow_empty, verify, more, walk)
         with write_lock(self.location):
             self._check_current()
             run = Update(self._store, folder, encoder, options, self.location.folder, progress)

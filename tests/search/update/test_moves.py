@@ -222,3 +222,20 @@ def test_verify_finds_what_kept_its_states(
     report = index.update(photos, encoder, verify=True)
     assert (counts(report), report.differed) == ((0, 1, 7, 0), 1)
     assert files(index)[str(photos / "blue.png")].hash == before.hash
+
+
+def test_what_moves_to_the_next_folder_of_a_run_is_not_encoded_again(
+    tmp_path: Path, index: ImageIndex, encoder: ColourEncoder
+) -> None:
+    for number, colour in enumerate(("red", "green", "blue")):
+        paint(tmp_path / "one" / f"{number}.png", colour, (30, 20))
+    paint(tmp_path / "two" / "white.png", "white", (30, 20))
+    for folder in ("one", "two"):
+        index.update(tmp_path / folder, encoder)
+    (tmp_path / "one" / "0.png").rename(tmp_path / "two" / "0.png")
+    encoder.encoded = 0
+    left = index.update(tmp_path / "one", encoder, more=True)
+    came = index.update(tmp_path / "two", encoder)
+    assert (left.removed, came.added, encoder.encoded) == (1, 1, 0)
+    assert {str(tmp_path / "two" / "0.png"), str(tmp_path / "one" / "1.png")} <= files(index).keys()
+    assert str(tmp_path / "one" / "0.png") not in files(index)

@@ -31,6 +31,7 @@ class UpdateOptions:
     processes: bool = False
     allow_empty: bool = False
     verify: bool = False
+    more: bool = False
     walk: WalkOptions = field(default_factory=WalkOptions)
 
 
@@ -98,7 +99,8 @@ class Update:
         leaving.keep_of_unreadable(unreadable, compared.rows)
         leaving.finish()
         self._tell_of_old_roots(placed)
-        self.store.finish()
+        if not self.options.more:
+            self.store.finish()
         report.seconds = time.monotonic() - start
         return report
 
