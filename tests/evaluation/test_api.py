@@ -195,10 +195,11 @@ def test_two_ranks_give_the_figures_of_one(tmp_path: Path) -> None:
 
 WITHOUT = """
 import sys
+REFUSED = ("torch", "lightning", "transformers", "safetensors", "pyarrow", "lancedb", "yaml")
 class Refuse:
     def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in ("torch", "lightning", "transformers"):
-            raise ImportError(name)
+        if name.partition(".")[0] in REFUSED:
+            raise ModuleNotFoundError(name, name=name)
 sys.meta_path.insert(0, Refuse())
 import numpy as np
 from user_itr.evaluation import evaluate
@@ -229,3 +230,16 @@ def test_arrays_need_no_torch(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "rsum" in done.stdout
     assert (tmp_path / "out.json").is_file()
+    for ending, extra in ((".pt", "train"), (".safetensors", "train"), (".parquet", "bulk")):
+        file = tmp_path / f"s{ending}"
+        file.write_bytes(b"anything")
+        done = subprocess.run(
+            [sys.executable, "-c", WITHOUT, str(file), *words[1:3]],
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        assert done.returncode != 0
+        said = " ".join(done.stderr.split())
+        assert f"MissingExtraError: {file} needs more packages" in said
+        assert f"pip install 'user-itr[{extra}]'" in said

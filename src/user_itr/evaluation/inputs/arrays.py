@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from user_itr.errors import CollectionError, DataError, MissingExtraError
+from user_itr.extras import extra_needed
 from user_itr.files import map_array
 
 Arrays = Mapping[str, np.ndarray]
@@ -29,7 +30,8 @@ def read_arrays(file: Path, suffix: str | None = None) -> Arrays:
 
     Raises:
         DataError: if it cannot be read, or holds what is no array.
-        MissingExtraError: if a .pt file is given, and torch is not installed.
+        MissingExtraError: if a .pt or .safetensors file needs the extra `train`, or Parquet the
+            extra `bulk`, and it is not installed.
     """
     suffix = suffix or (".parquet" if file.is_dir() else file.suffix)
     if suffix == ".parquet":
@@ -78,7 +80,8 @@ def _read_npz(file: Path) -> Arrays:
 
 
 def _read_safetensors(file: Path) -> Arrays:
-    import safetensors
+    with extra_needed(f"{file}"):
+        import safetensors
 
     found: dict[str, np.ndarray] = {}
     low = []
@@ -98,13 +101,8 @@ def _read_safetensors(file: Path) -> Arrays:
 
 
 def _read_torch(file: Path) -> Arrays:
-    try:
+    with extra_needed(f"{file}"):
         import torch
-    except ImportError as error:
-        raise MissingExtraError(
-            f"{file}: a .pt file needs torch: pip install 'user-itr[train]', or save the array "
-            "as .npy or .safetensors."
-        ) from error
     content = torch.load(file, map_location="cpu", weights_only=True)
     tensors = content if isinstance(content, dict) else {"": content}
     return {str(name): _of_tensor(file, name, tensor) for name, tensor in tensors.items()}
@@ -126,9 +124,10 @@ def _of_tensor(file: Path, name: object, tensor: Any) -> np.ndarray:
 
 
 def _read_parquet(path: Path) -> Arrays:
-    import pyarrow as pa
-    import pyarrow.compute as pc
-    import pyarrow.parquet as pq
+    with extra_needed(f"{path}"):
+        import pyarrow as pa
+        import pyarrow.compute as pc
+        import pyarrow.parquet as pq
 
     from user_itr.bulk.collection import MANIFEST, EmbeddingCollection
 
