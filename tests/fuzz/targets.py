@@ -152,17 +152,29 @@ def _query(_: Path, data: bytes) -> object:
 
 
 def _filters(_: Path, data: bytes) -> object:
+    import sqlite3
+
     from user_itr.search.filters import Filters
+    from user_itr.search.store.conditions import condition_of
+    from user_itr.search.store.lance_rows import sql
 
     text = data.decode("utf-8", "surrogateescape").split("\n")
     text += [""] * (7 - len(text))
     days = [_day(part) for part in text[:2]]
     numbers = [int(part) if re.fullmatch("-?[0-9]{1,40}", part) else None for part in text[3:7]]
-    sql = Filters(*days, Path(text[2]) if text[2] else None, *numbers).sql()
-    if sql is not None:
-        assert sql.isprintable() or text[2]
-        assert sql.count("'") % 2 == 0
-    return sql
+    filters = Filters(*days, Path(text[2]) if text[2] else None, *numbers)
+    condition = condition_of(filters, [(1, "/"), (2, "/photos")])
+    assert condition.text.isascii()
+    sqlite3.connect(":memory:").execute(
+        "WITH f AS (SELECT 1 AS folder, 0 AS moment, 0 AS size), c AS (SELECT 1 AS width, "
+        f"1 AS height) SELECT 1 FROM f, c WHERE {condition.text}",
+        condition.values,
+    ).fetchall()
+    where = sql(filters)
+    if where is not None:
+        assert where.isprintable() or text[2]
+        assert where.count("'") % 2 == 0
+    return where
 
 
 def _day(text: str) -> date | None:
