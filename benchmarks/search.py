@@ -19,11 +19,15 @@ import argparse
 import itertools
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+with suppress(ImportError):  # FAISS 1.15 crashes where usearch 2.26 was imported before it
+    import faiss  # noqa: F401
 
 from search_engines import ENGINES, Built, Engine
 from search_vectors import WIDTH, Source
