@@ -8,6 +8,8 @@ from pathlib import Path
 
 import typer
 
+from user_itr.cli.printing import printable
+
 _Say = Callable[[str], None]
 
 PHOTO_QUERIES = (
@@ -145,19 +147,19 @@ def _index_and_search(
     first_step: int,
     top: int,
 ) -> None:
-    from user_itr.cli.index import index_command
+    from user_itr.cli.index import load_encoder, print_table
+    from user_itr.cli.index_summary import print_losses, summary
+    from user_itr.cli.progress import progress_of
     from user_itr.cli.search import print_results
+    from user_itr.search.index import ImageIndex
 
     say(f"{first_step}. Index the images in {photos}")
-    index_command(
-        [photos],
-        index=str(index),
-        model=model,
-        batch_size=32,
-        workers=2,
-        rebuild=False,
-        allow_empty=False,
-        watch=False,
-    )
+    encoder = load_encoder(model)
+    target = ImageIndex.create_or_open(index, encoder, model)
+    with progress_of("encoding") as show:
+        report = target.update(photos, encoder, processes=True, progress=show)
+    print_losses([report])
+    print_table(summary([report]))
+    typer.echo(f"{len(target):,} photos in {printable(index)}")
     say(f"{first_step + 1}. Search them by words")
     print_results(queries, index, top)
