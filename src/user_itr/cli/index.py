@@ -68,6 +68,7 @@ def index_command(
     """
     from user_itr.cli.progress import progress_of
     from user_itr.cli.watch import tell, watch_folders
+    from user_itr.data.images import IMAGE_SUFFIXES
     from user_itr.search.index import ImageIndex
     from user_itr.search.location import location_of
     from user_itr.search.manifest import Manifest
@@ -83,7 +84,8 @@ def index_command(
         folders = outermost_with_images([*folders, *ImageIndex.open(where).roots()], allow_empty)
         sentences = SentenceStore(where).texts()
     for folder in folders:
-        if not folder.exists() and not allow_empty:
+        is_photo = folder.suffix.lower() in IMAGE_SUFFIXES and folder.is_file()
+        if not (folder.is_dir() or is_photo or allow_empty):
             raise DataError(f"{folder}: no such folder; check the path, or mount its disk.")
     checkpoint = find_model(model, where)
     encoder = load_encoder(checkpoint)
