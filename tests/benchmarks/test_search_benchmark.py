@@ -20,9 +20,8 @@ def test_every_engine_reaches_its_recall_and_is_timed(tmp_path: Path) -> None:
         "ours",
         "ours, graph alone",
         "ours, exact",
-        "LanceDB's scan",
         "usearch",
     }, done.stdout
-    assert recall["ours, exact"] == recall["LanceDB's scan"] == 1
+    assert recall["ours, exact"] > 0.99  # of vectors as float16 has them
     assert min(recall.values()) > 0.9
     assert "usearch: built in" in done.stdout

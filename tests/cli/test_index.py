@@ -57,7 +57,7 @@ def summary(output: str) -> dict[str, list[str]]:
 
 def told(result: Result) -> list[str]:
     """What stands on standard error beside the bars."""
-    return [line for line in result.stderr.splitlines() if not line.startswith("encoding ")]
+    return [line for line in result.stderr.splitlines() if not line.startswith("encoding")]
 
 
 def test_the_default_index_and_a_second_run(workplace: Path) -> None:

@@ -29,11 +29,8 @@ def query_photo(given: Path | None) -> Iterator[Path | None]:
     """The file of a photo, for the block; None where none is given.
 
     Raises:
-        DataError: if there is no such file, or standard input has no picture; the message names the
-            nearest file.
+        DataError: if there is no such file, or standard input has no picture.
     """
-    from user_itr.search.names import as_on_disk, nearest
-
     if given is None:
         yield None
     elif given == STANDARD_INPUT:
@@ -45,13 +42,24 @@ def query_photo(given: Path | None) -> Iterator[Path | None]:
             except DataError as error:
                 raise DataError(str(error).replace(str(file), "standard input")) from None
     else:
-        file = as_on_disk(given)
-        if not file.exists():
-            folder_of = as_on_disk(given.parent)
-            close = nearest(given, folder_of.iterdir() if folder_of.is_dir() else [])
-            remedy = "check the path" if close is None else f"the nearest name there is {close}"
-            raise DataError(f"{given}: no such image file, so it cannot be read; {remedy}.")
-        yield file
+        yield find_photo(given)
+
+
+def find_photo(given: Path) -> Path:
+    """The file of a photo, as it is called on the disk; standard input stays what it is.
+
+    Raises:
+        DataError: if there is no such file; the message names the nearest one.
+    """
+    from user_itr.search.names import as_on_disk, nearest
+
+    file = as_on_disk(given)
+    if given == STANDARD_INPUT or file.is_file():
+        return file
+    folder = as_on_disk(given.parent)
+    close = nearest(given, folder.iterdir() if folder.is_dir() else [])
+    remedy = "check the path" if close in (None, file) else f"the nearest name there is {close}"
+    raise DataError(f"{given}: no such image file, so it cannot be read; {remedy}.")
 
 
 def _standard_input() -> bytes:

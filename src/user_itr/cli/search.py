@@ -18,7 +18,7 @@ from user_itr.cli.index import (
     print_table,
 )
 from user_itr.cli.printing import printable
-from user_itr.cli.query_photo import query_photo
+from user_itr.cli.query_photo import find_photo, query_photo
 from user_itr.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -85,7 +85,8 @@ def search_command(
 
     if query is None and image is None:
         raise ConfigError("nothing to search for; give a text, --image FILE, or both.")
-    words = None if query is None else parse_query(query)
+    if image is not None:
+        find_photo(image)
     filters = Filters(
         None if after is None else after.date(),
         None if before is None else before.date(),
@@ -96,6 +97,7 @@ def search_command(
         max_bytes,
     )
     opened = ImageIndex.open(index or default_index())
+    words = None if query is None else parse_query(query)
     checkpoint = find_model(model, opened.location)
     hits: list[Hit] = []
     matches: list[int | None] = []
