@@ -54,7 +54,7 @@ class Decoders:
         with self._free:
             process = self._take()
             if process is not None:
-                with suppress(OSError):  # it ended while it had nothing to do
+                with suppress(OSError):  # it ended, perhaps while it had nothing to do
                     return self._ask(process, label, content, fields)
             try:
                 return self._ask(self._start(), label, content, fields)
@@ -65,9 +65,10 @@ class Decoders:
         """End the processes; what they decode is dropped."""
         with self._changing:
             self._closed = True
-            for process in self._all:
-                process.kill()
-        self._reap()
+            ended = [*self._all]
+            self._idle.clear()
+        for process in ended:
+            self._discard(process)
 
     def pids(self) -> list[int]:
         """The processes that there are."""
@@ -104,7 +105,9 @@ class Decoders:
                 with self._changing:
                     self._idle.append(process)
         if found is None:
-            raise _lost(label, "takes too long" if late.is_set() else "its decoder crashed")
+            if late.is_set():
+                raise _lost(label, "it takes too long")
+            raise ConnectionResetError("the process ended")
         if "error" in found[0]:
             raise DataError(found[0]["error"])
         return found
