@@ -97,7 +97,7 @@ def test_a_picture_that_crashes_its_decoder(
     crash = "import sys, os; sys.stdin.buffer.read(16); os.abort()"
     monkeypatch.setattr(decoding, "PROGRAM", crash)
     os.kill(decoders.pids()[0], signal.SIGKILL)
-    with pytest.raises(DataError, match="a picture: cannot be decoded .its decoder crashed"):
+    with pytest.raises(DataError, match=r"a picture: cannot be decoded .its decoder crashed"):
         decoders.ask("a picture", encoded(9, 9), **RGB)
     assert decoders.pids() == []
     monkeypatch.undo()
