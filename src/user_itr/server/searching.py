@@ -222,7 +222,7 @@ class PhotoSearch:
     def _look(self) -> bool:
         try:
             Manifest.read(self.index.location)
-            len(self.index)
+            self.index.newest(1)
         except UserItrError:
             return False
         return True
