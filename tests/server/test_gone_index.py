@@ -33,17 +33,6 @@ def test_health_says_that_the_index_is_gone(
     assert client.get("/healthz").status_code == 200
 
 
-def test_health_says_that_the_index_is_damaged(
-    client: TestClient, index: ImageIndex, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(searching, "CHECK_SECONDS", -1.0)
-    assert client.get("/healthz").status_code == 200
-    folder = index.location.folder
-    assert folder is not None
-    (folder / "photos.db").write_bytes(b"no database" * 1_000)
-    assert client.get("/healthz").status_code == 503
-
-
 def test_a_busy_server_says_when_to_come_again(
     client: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
