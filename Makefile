@@ -39,7 +39,7 @@ test: $(STAMP) ## run the tests with coverage
 
 stress: $(STAMP) ## break things for half an hour: kills, Ctrl-C, long runs (tests/stress)
 	for script in kill_training kill_features kill_index "kill_index --restless" ctrl_c \
-		determinism long_training long_index; do \
+		determinism long_training long_index attack_server; do \
 		set -- $$script; name=$$1; shift; echo "== $$script"; \
 		$(BIN)/python tests/stress/$$name.py "$$@" || exit 1; done
 
