@@ -11,13 +11,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from colour_encoder import paint
+from colour_encoder import ColourEncoder, paint
 from PIL import Image, features
 from starlette.testclient import TestClient
 
 from user_itr.errors import DataError
+from user_itr.features.preprocessing import Squash
 from user_itr.server import decoding
 from user_itr.server.decoding import Decoders
+from user_itr.server.uploads import uploaded_pixels
 
 GIB = 1 << 30
 RGB = {"name": "a picture.png", "pixels": 40_000_000, "draft": None}
@@ -54,6 +56,21 @@ def test_pixels_and_thumbnails_as_they_are_decoded_here(decoders: Decoders) -> N
     assert np.array_equal(np.frombuffer(content, np.uint8).reshape(40, 60, 3), pixels)
     _, content = decoders.ask("a picture", buffer.getvalue(), name="a.png", height=20)
     assert Image.open(io.BytesIO(content)).size == (30, 20)
+
+
+def test_an_upload_is_prepared_as_it_would_be_here(decoders: Decoders) -> None:
+    pixels = np.random.default_rng(1).integers(0, 255, (90, 70, 3), np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    encoder = ColourEncoder()
+    here = encoder.preprocess(Image.fromarray(pixels))
+    for there in (encoder.worker_preprocess, None):
+        encoder.worker_preprocess = there  # type: ignore[assignment]
+        if there is None:
+            encoder.preprocess = lambda image: Squash(16, 16)(image)  # type: ignore[method-assign]
+        found = uploaded_pixels(buffer.getvalue(), "a.png", encoder, 10_000, decoders)
+        assert found.dtype == here.dtype
+        assert np.array_equal(found, here)
 
 
 def test_what_cannot_be_decoded(decoders: Decoders) -> None:
