@@ -143,7 +143,7 @@ def bombs(base: str, pid: int, photos: Path, seconds: float) -> str:
     after = held(pid)
     assert seen[500] == 0, "the server failed"
     assert httpx.get(f"{base}/healthz").status_code == 200
-    assert after < before + 500, f"{after - before} MiB stayed"
+    assert after < before + 200, f"{after - before} MiB stayed"
     return (
         f"{seen.total()} uploads, {dict(seen)}; {before} MiB before, {peak} at most, {after} after"
     )
