@@ -41,7 +41,7 @@ test: $(STAMP) ## run the tests with coverage
 
 stress: $(STAMP) ## break things for an hour: kills, Ctrl-C, long runs (tests/stress)
 	for script in kill_training kill_features kill_index "kill_index --restless" torn_index ctrl_c \
-		shuffled_index determinism long_training long_index; do \
+		shuffled_index determinism long_training long_index attack_server; do \
 		set -- $$script; name=$$1; shift; echo "== $$script"; \
 		$(BIN)/python tests/stress/$$name.py "$$@" || exit 1; done
 

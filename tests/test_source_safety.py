@@ -48,12 +48,17 @@ ALLOWED_NETWORK = {
     ("training/launching.py", "socket"),  # to find a free port
     ("search/store/schema.py", "urllib"),  # to quote a file's name
     ("server/guard.py", "urllib"),  # to take addresses apart
-    ("server/guard.py", "http"),
     ("server/logs.py", "urllib"),
+    ("server/origins.py", "urllib"),
+    ("server/sending.py", "urllib"),
+    ("server/tokens.py", "urllib"),
 }
 
 ALLOWED_IMPORTS = {
     ("data/xmp.py", "xml"),  # expat alone, which ends at the first entity that is declared
+    ("server/decoding.py", "subprocess"),  # starts this Python, to decode
+    ("server/decoder.py", "pickle"),  # of what the server, which started it, tells it to do
+    ("server/uploads.py", "pickle"),  # writes that, and reads none
     ("training/launching.py", "subprocess"),  # starts its own command again, once a device
 }
 

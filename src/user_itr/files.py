@@ -71,12 +71,13 @@ def parse_json(text: str | bytes) -> Any:
         raise ValueError("nested too deeply") from None
 
 
-def map_array(file: Path, *, scattered: bool = False) -> Any:
+def map_array(file: Path, *, scattered: bool = False, copied: bool = False) -> Any:
     """Memory-map what NumPy saved; nothing in the file is executed, whatever it claims to be.
 
     Args:
         file: to map.
         scattered: rows here and there are read: the system is to read these, and not ahead.
+        copied: read the file instead: a process ends that reads what was cut off a mapped one.
 
     Returns:
         An array that is read as it is used; something else for an archive of arrays.
@@ -88,7 +89,7 @@ def map_array(file: Path, *, scattered: bool = False) -> Any:
     import numpy as np
 
     try:
-        array = np.load(file, mmap_mode="r", allow_pickle=False)
+        array = np.load(file, mmap_mode=None if copied else "r", allow_pickle=False)
         pages = getattr(array, "base", None)
         if scattered and isinstance(pages, mmap.mmap) and hasattr(mmap, "MADV_RANDOM"):
             pages.madvise(mmap.MADV_RANDOM)

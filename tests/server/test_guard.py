@@ -6,7 +6,8 @@ from starlette.testclient import TestClient
 
 from user_itr.search.found import photo_id
 from user_itr.server.app import create_app
-from user_itr.server.guard import COOKIE, HEADERS
+from user_itr.server.guard import HEADERS
+from user_itr.server.tokens import COOKIE
 
 TOKEN = "secret0123456789"
 ROUTES = ("/api/photos", "/api/search?q=red", "/api/index", "/metrics", "/openapi.json")
@@ -45,7 +46,7 @@ def test_the_address_with_the_token_sets_a_cookie(guarded):
     answer = guarded.get(f"/?token={TOKEN}")
     assert (answer.status_code, answer.headers["location"]) == (303, "/")
     cookie = answer.headers["set-cookie"]
-    assert cookie.startswith(f"{COOKIE}={TOKEN}; HttpOnly; SameSite=Strict")
+    assert cookie.startswith(f"{COOKIE}_80={TOKEN}; HttpOnly; SameSite=Strict")
     assert guarded.get("/api/photos").status_code == 200
 
 

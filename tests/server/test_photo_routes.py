@@ -11,8 +11,9 @@ from starlette.testclient import TestClient
 
 from user_itr.search.found import photo_id
 from user_itr.server.app import create_app
+from user_itr.server.decoding import Decoders
 from user_itr.server.limits import Limits
-from user_itr.server.pictures import PRUNE_EVERY, Pictures
+from user_itr.server.pictures import PRUNE_EVERY, Pictures, open_photo
 
 
 def opened(content: bytes) -> Image.Image:
@@ -141,10 +142,14 @@ def test_bad_sizes(client, red):
 
 def test_the_cache_is_bounded(tmp_path, index):
     facts = index.newest(8)
-    size = len(Pictures(tmp_path / "one", 10**9).jpeg(facts[0], 160))
-    pictures = Pictures(tmp_path / "cache", 20 * size)
+    decoders = Decoders(1, 60.0, 4 << 30)
+    photo = open_photo(facts[0])
+    size = len(Pictures(tmp_path / "one", 10**9, decoders).jpeg(photo, 160).content)
+    pictures = Pictures(tmp_path / "cache", 20 * size, decoders)
     for height in range(100, 100 + PRUNE_EVERY):
-        pictures.jpeg(facts[0], height)
+        pictures.jpeg(photo, height)
+    photo.file.close()
+    decoders.close()
     newest = max((tmp_path / "cache").iterdir(), key=lambda file: file.stat().st_mtime_ns)
     os.utime(newest, (4e9, 4e9))
     pictures.prune()

@@ -32,6 +32,16 @@ def serve_command(
         help="What is written of requests: errors; requests, a line each; queries, with their "
         "words, too.",
     ),
+    trust_proxy: list[str] = typer.Option(
+        [],
+        "--trust-proxy",
+        metavar="CIDR",
+        help="Address or network of a proxy, whose X-Forwarded-For, -Proto and -Host count; "
+        "nobody else's do. Repeat it for several.",
+    ),
+    root_path: str = typer.Option(
+        "", "--root-path", help="Sub-path of a proxy that the page is below, such as /photos."
+    ),
     model: str | None = typer.Option(
         None, "--model", help="Where the index's checkpoint is now, if it moved."
     ),
@@ -44,9 +54,11 @@ def serve_command(
         import uvicorn
 
         from user_itr.server.app import create_app
+        from user_itr.server.connections import bounded_protocol
         from user_itr.server.guard import LOOPBACK_HOSTS
         from user_itr.server.limits import MAX_CONNECTIONS
         from user_itr.server.logs import LEVELS, LOGGER, LogLevel
+        from user_itr.server.origins import networks_of
     except ImportError as error:
         raise MissingExtraError(
             f"serving needs more packages ({error.name}); run `pip install user-itr[app]`."
@@ -63,6 +75,7 @@ def serve_command(
         raise ConfigError("the token needs at least 8 letters and digits, and nothing else.")
     if log not in LEVELS:
         raise ConfigError(f"--log {log!r}: use {', '.join(LEVELS[:-1])} or {LEVELS[-1]}.")
+    proxies = networks_of(trust_proxy)
     opened = ImageIndex.open(index or default_index())
     encoder = load_encoder(find_model(model, opened.location))
     app = create_app(
@@ -71,6 +84,8 @@ def serve_command(
         token=token,
         hosts=LOOPBACK_HOSTS if local else None,
         log=cast("LogLevel", log),
+        proxies=trust_proxy,
+        root=root_path,
     )
     lines = logging.StreamHandler()
     lines.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
@@ -86,6 +101,8 @@ def serve_command(
         webbrowser.open(address if token is None else f"{address}?token={token}")
     config = uvicorn.Config(
         app,
+        http=bounded_protocol(proxies),
+        proxy_headers=False,  # the guard has its own, which trusts nobody unasked
         log_level="warning",
         access_log=False,  # its lines have the query string, and with it the words and the token
         server_header=False,

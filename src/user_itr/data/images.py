@@ -34,7 +34,7 @@ from user_itr.data.formats import (
 from user_itr.data.mending import CutShortError, Mended, mended, require_share
 from user_itr.data.metadata import Metadata, metadata_of
 from user_itr.data.raw import read_raw
-from user_itr.data.reading import IRREGULAR, read_file
+from user_itr.data.reading import open_file, read_file
 from user_itr.data.tones import eight_bits, to_rgb
 from user_itr.errors import DataError, MissingExtraError
 
@@ -159,22 +159,28 @@ def decode_image(path: Path, draft: int | None = None, content: bytes | None = N
         ) from error
 
 
-def open_image(path: Path, content: bytes | None = None) -> Image.Image:
+def open_image(
+    path: Path, content: bytes | None = None, file: IO[bytes] | None = None
+) -> Image.Image:
     """Open an image by its header, nothing decoded yet; HEIC where pillow-heif is installed.
 
     A file whose header is damaged is opened as what `mending` makes of it. A raw photograph is
     decoded.
+
+    Args:
+        path: what it is called; opened where neither `content` nor `file` is given.
+        content: the file's bytes, where they were read already.
+        file: the open file, which closing the image closes.
 
     Raises:
         DataError: if it has more pixels than `MAX_PIXELS`, is a device, a pipe or the like, or
             needs a package that is not installed.
         OSError: if it cannot be read, or is not an image; Pillow raises other things as well.
     """
-    if content is None and path.exists() and not path.is_file():  # opening a pipe would wait
-        raise DataError(f"{path}: {IRREGULAR}")
+    stream = io.BytesIO(content) if content is not None else file or open_file(path)
     if is_raw(path.name, b""):
-        return load_image(path, content=content)
-    stream: IO[bytes] = path.open("rb") if content is None else io.BytesIO(content)
+        with stream:
+            return load_image(path, content=stream.read())
     try:
         with _our_limit():
             image = _open(stream)

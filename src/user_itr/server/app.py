@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -16,20 +17,25 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from user_itr import __version__
-from user_itr.errors import DataError, IndexStoreError, UserItrError
+from user_itr.errors import ConfigError, DataError, IndexStoreError, UserItrError
 from user_itr.search.encoder import Encoder
 from user_itr.search.index import ImageIndex
+from user_itr.server.decoding import Decoders
 from user_itr.server.encoding import BusyError
 from user_itr.server.guard import LOOPBACK_HOSTS, Guard
-from user_itr.server.limits import Limits
+from user_itr.server.limits import THUMBNAIL_MEMORY, THUMBNAIL_SECONDS, THUMBNAILS, Limits
 from user_itr.server.logs import LogLevel
 from user_itr.server.metrics import Metrics
+from user_itr.server.origins import networks_of
 from user_itr.server.pictures import GoneError, Pictures
 from user_itr.server.routes import photo_routes, search_routes, state_routes
 from user_itr.server.searching import NotThereError, PhotoSearch
 
 SOURCES = (("query",), ("body",), ("path",))
 """Where a field is from, which the place of an error begins with."""
+
+ROOT = re.compile(r"(/[A-Za-z0-9._~-]+)+")
+"""A sub-path."""
 
 STATIC = Path(__file__).parent / "static"
 
@@ -52,6 +58,8 @@ def create_app(
     limits: Limits | None = None,
     cache: Path | None = None,
     log: LogLevel = "errors",
+    proxies: Sequence[str] = (),
+    root: str = "",
 ) -> FastAPI:
     """The page and the REST interface over an index.
 
@@ -63,19 +71,29 @@ def create_app(
         limits: on requests.
         cache: folder for thumbnails, the user's cache folder by default.
         log: what the logger `user_itr.server` is told of requests; see `LogLevel`.
+        proxies: addresses and networks of proxies, whose X-Forwarded-For, -Proto and -Host count;
+            those of nobody else do.
+        root: sub-path that the page is below, as in /photos, where a proxy has one.
 
     Raises:
+        ConfigError: if `proxies` or `root` are no such thing.
         IndexStoreError: if another model made the index.
     """
     limits = limits or Limits()
+    trusted = networks_of(proxies)
+    root = root.rstrip("/")
+    if root and not ROOT.fullmatch(root):
+        raise ConfigError(f"--root-path {root!r}: give a path such as /photos.")
     search = PhotoSearch(index, encoder, limits)
     cache = cache or platformdirs.user_cache_path("user-itr", appauthor=False) / "thumbnails"
+    decoders = Decoders(THUMBNAILS, THUMBNAIL_SECONDS, THUMBNAIL_MEMORY)
     metrics = Metrics()
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
         search.close()
+        decoders.close()
 
     app = FastAPI(
         title="user-itr",
@@ -86,7 +104,7 @@ def create_app(
         lifespan=lifespan,
     )
     app.include_router(search_routes(search))
-    app.include_router(photo_routes(search, Pictures(cache, limits.cache_bytes)))
+    app.include_router(photo_routes(search, Pictures(cache, limits.cache_bytes, decoders)))
     app.include_router(state_routes(search, metrics))
     app.mount("/static", _Static(directory=STATIC), name="static")
 
@@ -97,7 +115,16 @@ def create_app(
     app.add_exception_handler(UserItrError, _mistake)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(RequestValidationError, _invalid)
-    app.add_middleware(Guard, token=token, hosts=hosts, limits=limits, metrics=metrics, log=log)
+    app.add_middleware(
+        Guard,
+        token=token,
+        hosts=hosts,
+        limits=limits,
+        metrics=metrics,
+        log=log,
+        proxies=trusted,
+        root=root,
+    )
     return app
 
 
@@ -109,7 +136,9 @@ async def _mistake(_: Request, error: Exception) -> JSONResponse:
         status = 503
     elif isinstance(error, DataError):
         status = 422
-    return JSONResponse({"error": str(error)}, status)
+    # Who finds the server busy may come again; an index that is gone needs somebody.
+    headers = {"Retry-After": "5"} if isinstance(error, BusyError) else None
+    return JSONResponse({"error": str(error)}, status, headers)
 
 
 async def _http_error(_: Request, error: Exception) -> JSONResponse:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import hmac
 import json
 import math
 import time
 from collections.abc import Sequence
-from http.cookies import CookieError, SimpleCookie
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -18,9 +16,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from user_itr.server.limits import Limits
 from user_itr.server.logs import LogLevel, log_failure, log_request
 from user_itr.server.metrics import Metrics
-from user_itr.server.rates import RateLimit, client_name, is_loopback
+from user_itr.server.origins import Network, apply_forwarded, apply_root, is_foreign, is_trusted
+from user_itr.server.rates import RateLimit, client_name
+from user_itr.server.sending import ASKED_FOR_HEAD
+from user_itr.server.tokens import Tokens, cookie_of, token_in_address, tokens_of, without_token
 
-COOKIE = "user_itr_token"
 LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "::1")
 OPEN_PATHS = ("/", "/healthz")
 """Answered without the token: the bare page says how to get in, and holds nothing of the index."""
@@ -42,7 +42,7 @@ HEADERS = {
 
 
 class Guard:
-    """Checks Host, rate, token, size and time of every request; adds safe headers; counts.
+    """Checks Host, site, rate, token, size and time of every request; adds safe headers; counts.
 
     Args:
         app: what it guards.
@@ -52,6 +52,8 @@ class Guard:
         limits: on requests.
         metrics: where requests are counted.
         log: what is written down; see `LogLevel`.
+        proxies: networks of proxies that are believed whom they ask for.
+        root: sub-path that the server is below, as in /photos; empty for none.
     """
 
     def __init__(
@@ -63,15 +65,18 @@ class Guard:
         limits: Limits,
         metrics: Metrics,
         log: LogLevel = "errors",
+        proxies: Sequence[Network] = (),
+        root: str = "",
     ) -> None:
         self.app = app
-        self.token = token
+        self.tokens = None if token is None else Tokens(token, limits)
+        self.proxies = proxies
+        self.root = root
         self.hosts = hosts
         self.limits = limits
         self.metrics = metrics
         self.log = log
         self.requests = RateLimit(limits.requests_per_second, limits.requests_burst)
-        self.guesses = RateLimit(limits.guesses_per_second, limits.guesses_burst)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -84,6 +89,10 @@ class Guard:
             return
         started = time.perf_counter()
         status = 0
+        method = scope["method"]
+        by_proxy = is_trusted((scope.get("client") or ("",))[0], self.proxies)
+        of_this_machine = apply_forwarded(scope, self.proxies)
+        apply_root(scope, self.root)
 
         async def send_safely(message: Message) -> None:
             nonlocal status
@@ -92,10 +101,17 @@ class Guard:
                 headers = MutableHeaders(scope=message)
                 for name, value in HEADERS.items():
                     headers[name] = value
+            elif method == "HEAD" and message["type"] == "http.response.body":
+                message = {**message, "body": b""}
             await send(message)
 
         try:
-            await self._answer(scope, receive, send_safely)
+            if is_foreign(scope, by_proxy):
+                await refuse(send_safely, 403, "another site's page may not use this server.")
+            else:
+                if method == "HEAD":  # every route that is read answers it as a GET
+                    scope["method"], scope[ASKED_FOR_HEAD] = "GET", True
+                await self._answer(scope, receive, send_safely, of_this_machine)
         except Exception as error:
             log_failure(scope, error)
             if status:  # half an answer is out: only cutting the connection tells of it
@@ -104,22 +120,24 @@ class Guard:
         finally:
             seconds = time.perf_counter() - started
             route = getattr(scope.get("route"), "path", "other")
-            method = scope["method"] if scope["method"] in METHODS else "other"
-            self.metrics.seen(method, route, status or 500, seconds)
+            scope["method"] = method
+            counted = method if method in METHODS else "other"
+            self.metrics.seen(counted, route, status or 500, seconds)
             if self.log != "errors":
                 log_request(scope, status or 500, seconds, queries=self.log == "queries")
 
-    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _answer(
+        self, scope: Scope, receive: Receive, send: Send, of_this_machine: bool
+    ) -> None:
         headers = Headers(scope=scope)
         if self.hosts is not None and _host_name(headers.get("host", "")) not in self.hosts:
             await refuse(send, 400, "this server does not go by that name; use http://127.0.0.1.")
             return
-        peer = (scope.get("client") or ("",))[0]
-        client = client_name(peer)
-        if not is_loopback(peer) and (wait := self.requests.take(client)):
+        client = client_name((scope.get("client") or ("",))[0])
+        if not of_this_machine and (wait := self.requests.take(client)):
             await _slow_down(send, "too many requests", wait)
             return
-        if self.token is not None and not await self._let_in(scope, headers, client, send):
+        if self.tokens is not None and not await self._let_in(self.tokens, scope, client, send):
             return
         length = headers.get("content-length", "0")
         if not (
@@ -129,27 +147,26 @@ class Guard:
             return
         await self._within_limits(scope, receive, send)
 
-    async def _let_in(self, scope: Scope, headers: Headers, client: str, send: Send) -> bool:
+    async def _let_in(self, tokens: Tokens, scope: Scope, client: str, send: Send) -> bool:
         """Whether the request may pass; where it may not, it is answered here.
 
         A client that guessed wrong too often has to wait even with the right token: otherwise it
         could go on guessing. Who gives no token does not guess.
         """
-        page = scope["path"] == "/"
-        given = _token_of(headers)
-        if page:
-            query = parse_qs(scope["query_string"].decode("latin-1"))
-            given = query.get("token", [""])[0]
-        public = scope["path"] in OPEN_PATHS or scope["path"].startswith("/static/")
+        path = scope["path"].removeprefix(scope.get("root_path", ""))
+        page = path == "/"
+        given = [one for one in (token_in_address if page else tokens_of)(scope) if one]
+        public = path in OPEN_PATHS or path.startswith("/static/")
         if given and (page or not public):
-            if wait := self.guesses.wait(client):
+            if wait := tokens.wait(client):
                 await _slow_down(send, "too many wrong tokens", wait)
                 return False
-            if self._is_token(given):
+            if any(map(tokens.is_right, given)):
                 if page:
-                    await self._remember(scope, send)
+                    await _remember(tokens, scope, send)
                 return not page
-            self.guesses.take(client)
+            for one in given:
+                tokens.refused(client, one)
         if not public:
             await refuse(send, 401, "a token is needed; open the address that holds it.")
         return public
@@ -199,16 +216,16 @@ class Guard:
         limit = f"{self.limits.upload_bytes / 1e6:g} MB"
         await refuse(send, 413, f"the upload is over the limit of {limit}; send a smaller picture.")
 
-    def _is_token(self, given: str) -> bool:
-        return self.token is not None and hmac.compare_digest(given.encode(), self.token.encode())
 
-    async def _remember(self, scope: Scope, send: Send) -> None:
-        cookie = f"{COOKIE}={self.token}; HttpOnly; SameSite=Strict; Path=/"
-        if scope.get("scheme") == "https":  # as a proxy on this machine says
-            cookie += "; Secure"
-        headers = [(b"location", b"/"), (b"set-cookie", cookie.encode())]
-        await send({"type": "http.response.start", "status": 303, "headers": headers})
-        await send({"type": "http.response.body", "body": b""})
+async def _remember(tokens: Tokens, scope: Scope, send: Send) -> None:
+    """Have the browser keep the token, and go to the same page without it in the address."""
+    headers = [
+        (b"location", without_token(scope).encode()),
+        (b"set-cookie", cookie_of(scope, tokens.token).encode()),
+        (b"cache-control", b"no-store"),
+    ]
+    await send({"type": "http.response.start", "status": 303, "headers": headers})
+    await send({"type": "http.response.body", "body": b""})
 
 
 async def refuse(send: Send, status: int, sentence: str, **fields: str) -> None:
@@ -231,15 +248,3 @@ def _host_name(host: str) -> str:
         return urlsplit(f"//{host}").hostname or ""
     except ValueError:
         return ""
-
-
-def _token_of(headers: Headers) -> str:
-    scheme, _, value = headers.get("authorization", "").partition(" ")
-    if scheme.lower() == "bearer":
-        return value.strip()
-    cookie: SimpleCookie = SimpleCookie()
-    try:
-        cookie.load(headers.get("cookie", ""))
-    except CookieError:
-        return ""
-    return cookie[COOKIE].value if COOKIE in cookie else ""

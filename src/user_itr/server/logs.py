@@ -17,7 +17,7 @@ LOGGER = logging.getLogger("user_itr.server")
 
 def log_request(scope: Any, status: int, seconds: float, *, queries: bool) -> None:
     """Write a line about an answered request; the token is in none."""
-    client = (scope.get("client") or ("-",))[0]
+    client = quote((scope.get("client") or ("-",))[0], safe=":.")
     place = quote(scope["path"])
     if queries and scope["query_string"]:
         given = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import io
+import hashlib
 import os
-import threading
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
-from user_itr.data.images import load_image, open_image
+from user_itr.data.images import open_image
+from user_itr.data.reading import MAX_BYTES, OutsideError, open_within, require_size
 from user_itr.errors import DataError
 from user_itr.files import replace_file
 from user_itr.search.found import PhotoFacts
+from user_itr.server.decoding import Decoders
 
 SIZES = (160, 320, 640)
 """Heights of thumbnails in pixels."""
@@ -30,10 +33,9 @@ BROWSER_TYPES = {
 }
 """Pillow's formats that browsers show, and their media types."""
 
-DECODERS = max(2, os.cpu_count() or 1)
-"""Photos decoded at once: a large one takes a gigabyte."""
+IDENTITY = 32
+"""Bytes at the start of a cached rendition: of which state of the file it is."""
 
-QUALITY = 82
 PRUNE_EVERY = 64
 """Writes between two looks at the size of the cache."""
 
@@ -42,46 +44,106 @@ class GoneError(DataError):
     """The file of an indexed photo is not there any more."""
 
 
+class MissingError(GoneError):
+    """There is no file at the path of an indexed photo, or its disk is not mounted."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenPhoto:
+    """The file of a photo, opened once: what is checked, decoded and sent is this file.
+
+    Attributes:
+        facts: of the index.
+        file: open for reading.
+        size: bytes.
+        modified: seconds since 1970.
+        identity: 32 hex digits that change with the file's contents, name or place.
+    """
+
+    facts: PhotoFacts
+    file: BinaryIO
+    size: int
+    modified: float
+    identity: str
+
+    def type(self) -> str | None:
+        """The media type, where browsers show the format; else None.
+
+        Raises:
+            DataError: if it is no image any more.
+        """
+        name = self.facts.path.name
+        require_size(Path(name), self.size)
+        copy = os.fdopen(os.dup(self.file.fileno()), "rb")
+        copy.seek(0)
+        try:
+            with copy, open_image(Path(name), file=copy) as header:
+                return BROWSER_TYPES.get(str(header.format))
+        except DataError:
+            raise
+        except Exception:
+            raise DataError(f"{name}: is no image any more; index its folder again.") from None
+
+    def is_unchanged(self) -> bool:
+        """Whether the file is still as it was when it was opened."""
+        return _identity(self.facts, os.fstat(self.file.fileno())) == self.identity
+
+
+@dataclass(frozen=True, slots=True)
+class Rendition:
+    """A JPEG of a photo.
+
+    Attributes:
+        identity: of the file that it was made of.
+        content: the JPEG.
+    """
+
+    identity: str
+    content: bytes
+
+
 class Pictures:
-    """Renditions of photos.
+    """Files and renditions of photos.
 
     Args:
         cache: folder of the renditions, made when needed.
         most_bytes: that it may hold, give or take `PRUNE_EVERY` renditions.
+        decoders: that make them.
     """
 
-    def __init__(self, cache: Path, most_bytes: int) -> None:
+    def __init__(self, cache: Path, most_bytes: int, decoders: Decoders) -> None:
         self.cache = cache
         self.most_bytes = most_bytes
-        self._decoding = threading.Semaphore(DECODERS)
+        self._decoders = decoders
         self._written = 0
 
-    def jpeg(self, facts: PhotoFacts, height: int) -> bytes:
+    def jpeg(self, photo: OpenPhoto, height: int) -> Rendition:
         """A JPEG of a photo, at most `height` pixels high and four times as wide.
 
         Raises:
-            GoneError: if the file is gone.
             DataError: if it cannot be decoded any more.
         """
-        file = self.cache / f"{facts.id}-{version_of(facts)}-{height}.jpg"
-        with suppress(OSError):
-            content = file.read_bytes()
-            with suppress(OSError):
-                os.utime(file)  # the cache forgets what was not asked for longest
-            return content
-        path = real_file(facts)
-        with self._decoding:
-            image = load_image(path, draft=2 * height)
-            image.thumbnail((4 * height, height))
-        buffer = io.BytesIO()
-        image.save(buffer, "JPEG", quality=QUALITY, progressive=True, optimize=True)
-        with suppress(OSError):  # without a cache it is only slower
-            self.cache.mkdir(parents=True, exist_ok=True)
-            replace_file(file, buffer.getvalue())
-            self._written += 1
-            if self._written % PRUNE_EVERY == 1:
-                self.prune()
-        return buffer.getvalue()
+        file = self._cached(photo.facts, photo.modified, photo.size, height)
+        known = _read(file)
+        if known is not None and known.identity == photo.identity:
+            return known
+        require_size(photo.facts.path, photo.size)
+        photo.file.seek(0)
+        content = photo.file.read(MAX_BYTES)
+        name = str(photo.facts.path)
+        made = self._decoders.ask(name, content, name=name, height=height)[1]
+        if photo.is_unchanged():
+            with suppress(OSError):  # without a cache it is only slower
+                self.cache.mkdir(parents=True, exist_ok=True)
+                replace_file(file, photo.identity.encode() + made)
+                self._written += 1
+                if self._written % PRUNE_EVERY == 1:
+                    self.prune()
+        return Rendition(photo.identity, made)
+
+    def remembered(self, facts: PhotoFacts, height: int) -> Rendition | None:
+        """The JPEG of a photo whose file is not mounted here, if one was made as it was indexed."""
+        return _read(self._cached(facts, facts.modified.timestamp(), facts.bytes, height))
 
     def prune(self) -> None:
         """Delete renditions, those longest unused first, until the cache fits its bound."""
@@ -98,50 +160,49 @@ class Pictures:
                 Path(path).unlink()
                 excess -= size
 
-
-def version_of(facts: PhotoFacts) -> str:
-    """What changes with a photo's contents, as far as the index knows."""
-    return f"{int(facts.modified.timestamp() * 1e6):x}-{facts.bytes:x}"
+    def _cached(self, facts: PhotoFacts, modified: float, size: int, height: int) -> Path:
+        return self.cache / f"{facts.id}-{int(modified):x}-{size:x}-{height}.rendition"
 
 
-def browser_type(facts: PhotoFacts) -> tuple[Path, str | None]:
-    """The file of a photo, and its media type where browsers show it, else None.
-
-    Raises:
-        GoneError: if the file is gone.
-        DataError: if it is no image any more.
-    """
-    path = real_file(facts)
-    try:
-        with open_image(path) as header:
-            return path, BROWSER_TYPES.get(str(header.format))
-    except DataError:
-        raise
-    except Exception:
-        raise DataError(f"{path.name}: is no image any more; index its folder again.") from None
-
-
-def real_file(facts: PhotoFacts) -> Path:
-    """The file of a photo, links followed as long as they stay in the folder that was indexed.
+def open_photo(facts: PhotoFacts) -> OpenPhoto:
+    """Open the file of a photo, links followed as long as they stay in the folder of the index.
 
     Who may write to that folder could otherwise have the server send pictures from elsewhere.
 
     Raises:
-        GoneError: if it is gone, is elsewhere, or is not mounted on this machine.
+        MissingError: if it is gone, or is not mounted on this machine.
+        GoneError: if it is elsewhere.
     """
     try:
-        path = facts.path.resolve()
-        there = path.is_file()
-    except OSError:  # a path of another machine: too long here, or in a folder that is closed
-        there = False
-    if not there:
-        raise GoneError(
-            f"{facts.path.name}: the file is gone, or is not mounted on this machine; index its "
-            "folder again, or mount it at the same path."
-        )
-    if not path.is_relative_to(facts.root.resolve()):
+        file = open_within(facts.path, facts.root)
+    except OutsideError:
         raise GoneError(
             f"{facts.path.name}: is a link out of the indexed folder, which is not followed; "
             "put the photo itself there."
-        )
-    return path
+        ) from None
+    except (OSError, DataError):  # a path of another machine: too long here, or in a closed folder
+        raise MissingError(
+            f"{facts.path.name}: the file is gone, or is not mounted on this machine; index its "
+            "folder again, or mount it at the same path."
+        ) from None
+    status = os.fstat(file.fileno())
+    identity = _identity(facts, status)
+    return OpenPhoto(facts, file, status.st_size, status.st_mtime, identity)
+
+
+def _identity(facts: PhotoFacts, status: os.stat_result) -> str:
+    """Of the file that was opened. Its device is left out: machines that share it number it."""
+    parts = (facts.id, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+    return hashlib.blake2b(repr(parts).encode(), digest_size=IDENTITY // 2).hexdigest()
+
+
+def _read(file: Path) -> Rendition | None:
+    try:
+        content = file.read_bytes()
+    except OSError:
+        return None
+    if len(content) <= IDENTITY:
+        return None
+    with suppress(OSError):
+        os.utime(file)  # the cache forgets what was not asked for longest
+    return Rendition(content[:IDENTITY].decode("latin-1"), content[IDENTITY:])

@@ -6,14 +6,20 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, File, Form, Path, Query, Request, Response, UploadFile
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import FileResponse
 from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
 
 from user_itr.search.found import PhotoFacts
 from user_itr.server.limits import MAX_QUERY
 from user_itr.server.metrics import Metrics
-from user_itr.server.pictures import RENDITION, Pictures, browser_type, version_of
+from user_itr.server.pictures import (
+    RENDITION,
+    MissingError,
+    OpenPhoto,
+    Pictures,
+    Rendition,
+    open_photo,
+)
 from user_itr.server.schemas import (
     Health,
     IndexFacts,
@@ -25,6 +31,7 @@ from user_itr.server.schemas import (
     SearchResults,
 )
 from user_itr.server.searching import PhotoSearch
+from user_itr.server.sending import FileAnswer, failed_condition
 
 PROBLEMS: dict[int | str, dict[str, Any]] = {
     code: {"model": Problem} for code in (400, 401, 404, 408, 413, 422, 429, 500, 503)
@@ -110,30 +117,57 @@ def photo_routes(search: PhotoSearch, pictures: Pictures) -> APIRouter:
         request: Request, id: Id, size: Literal["160", "320", "640"] = "320"
     ) -> Response:
         """A small JPEG, `size` pixels high at most."""
-        return await jpeg(request, await search.facts(id), int(size))
+        facts, height = await search.facts(id), int(size)
+        return rendition(request, await run_in_threadpool(made, facts, height), height)
 
     @router.get("/{id}/file", response_class=Response)
     async def file(request: Request, id: Id) -> Response:
         """The photo: the file itself where browsers show its format, else a JPEG of it."""
         facts = await search.facts(id)
-        path, kind = await run_in_threadpool(browser_type, facts)
-        if kind is None:
-            return await jpeg(request, facts, RENDITION)
-        return FileResponse(
-            path,
-            media_type=kind,
-            filename=facts.path.name,
-            content_disposition_type="inline",
-            headers={"Cache-Control": "private, no-cache"},
+        photo, answer = await run_in_threadpool(whole, facts)
+        if not isinstance(answer, str):
+            return rendition(request, answer, RENDITION)
+        return FileAnswer(
+            photo.file,
+            photo.size,
+            answer,
+            facts.path.name,
+            f'"{photo.identity}"',
+            photo.modified,
+            {"Cache-Control": "private, no-cache"},
         )
 
-    async def jpeg(request: Request, facts: PhotoFacts, height: int) -> Response:
-        tag = f'"{facts.id}-{version_of(facts)}-{height}"'
+    def made(facts: PhotoFacts, height: int) -> Rendition:
+        try:
+            photo = open_photo(facts)
+        except MissingError:
+            remembered = pictures.remembered(facts, height)
+            if remembered is None:
+                raise
+            return remembered
+        with photo.file:
+            return pictures.jpeg(photo, height)
+
+    def whole(facts: PhotoFacts) -> tuple[OpenPhoto, str | Rendition]:
+        """The open file and its media type; a JPEG of it where browsers do not show it."""
+        photo = open_photo(facts)
+        try:
+            kind = photo.type()
+            if kind is not None:
+                return photo, kind
+            with photo.file:
+                return photo, pictures.jpeg(photo, RENDITION)
+        except BaseException:
+            photo.file.close()
+            raise
+
+    def rendition(request: Request, found: Rendition, height: int) -> Response:
+        tag = f'"{found.identity}-{height}"'
         headers = {"ETag": tag, "Cache-Control": "private, max-age=3600"}
-        if request.headers.get("if-none-match") == tag:
-            return Response(status_code=304, headers=headers)
-        content = await run_in_threadpool(pictures.jpeg, facts, height)
-        return Response(content, media_type="image/jpeg", headers=headers)
+        failed = failed_condition(request.headers, tag)
+        if failed is not None:
+            return Response(status_code=failed, headers=headers)
+        return Response(found.content, media_type="image/jpeg", headers=headers)
 
     return router
 
@@ -142,9 +176,10 @@ def state_routes(search: PhotoSearch, metrics: Metrics) -> APIRouter:
     """How the server is doing."""
     router = APIRouter(tags=["state"])
 
-    @router.get("/healthz")
+    @router.get("/healthz", responses={503: {"model": Problem}})
     async def health() -> Health:
-        """Whether the server answers."""
+        """Whether the server answers, and can read its index."""
+        await search.check()
         return Health()
 
     @router.get("/metrics", response_class=Response)

@@ -14,16 +14,17 @@ import numpy as np
 from starlette.concurrency import run_in_threadpool
 
 from user_itr import __version__
-from user_itr.errors import ConfigError, UserItrError
+from user_itr.errors import ConfigError, IndexStoreError, UserItrError
 from user_itr.search.encoder import Encoder
 from user_itr.search.found import Hit, PhotoFacts
 from user_itr.search.index import ImageIndex
+from user_itr.search.manifest import Manifest
 from user_itr.search.match import is_close, match_percent
 from user_itr.search.query import Query, combined, parse_query
 from user_itr.search.sentences import SentenceStore
+from user_itr.server.decoding import Decoders
 from user_itr.server.encoding import BusyError, QueryEncoder
-from user_itr.server.limits import MAX_TERMS, Limits
-from user_itr.server.pictures import DECODERS
+from user_itr.server.limits import MAX_TERMS, MAX_UPLOADS, UPLOAD_MEMORY, UPLOADS, Limits
 from user_itr.server.schemas import (
     Caption,
     Folder,
@@ -37,6 +38,9 @@ from user_itr.server.schemas import (
 from user_itr.server.uploads import uploaded_pixels
 
 T = TypeVar("T")
+
+CHECK_SECONDS = 2.0
+"""How long it holds that the index could be read."""
 
 
 class NotThereError(UserItrError):
@@ -66,12 +70,17 @@ class PhotoSearch:
         self.encoder = encoder
         self.limits = limits
         self.queries = QueryEncoder(encoder)
-        self._decoders = ThreadPoolExecutor(DECODERS, thread_name_prefix="upload")
+        self._decoders = Decoders(UPLOADS, limits.decode_seconds, UPLOAD_MEMORY)
+        self._decoding = ThreadPoolExecutor(UPLOADS, thread_name_prefix="upload")
+        self._uploads = 0
+        self._checked_until = 0.0
+        self._is_there = True
 
     def close(self) -> None:
-        """End the threads; what waits for them is dropped."""
+        """End the threads and processes; what waits for them is dropped."""
         self.queries.close()
-        self._decoders.shutdown(wait=False, cancel_futures=True)
+        self._decoding.shutdown(wait=False, cancel_futures=True)
+        self._decoders.close()
 
     async def search(self, asked: SearchFields) -> SearchResults:
         """Photos that fit words, are like an indexed photo, or both.
@@ -195,6 +204,29 @@ class PhotoSearch:
 
         return await run_in_threadpool(read)
 
+    async def check(self) -> None:
+        """Make sure that the index can be read; looked at once in `CHECK_SECONDS` at most.
+
+        Raises:
+            IndexStoreError: if not; without its place, since anybody may ask.
+        """
+        if time.monotonic() > self._checked_until:
+            self._checked_until = time.monotonic() + CHECK_SECONDS
+            self._is_there = await run_in_threadpool(self._look)
+        if not self._is_there:
+            raise IndexStoreError(
+                "the index is gone or cannot be read; bring its disk back or index again, and "
+                "start the server again."
+            )
+
+    def _look(self) -> bool:
+        try:
+            Manifest.read(self.index.location)
+            self.index.newest(1)
+        except UserItrError:
+            return False
+        return True
+
     def _captions(self, id: str) -> list[Caption]:
         embedding = _there(self.index.embedding_of(id))
         return [
@@ -240,16 +272,25 @@ class PhotoSearch:
         return _page(photos, page, total, started)
 
     async def _decoded(self, content: bytes, name: str) -> np.ndarray:
-        # Threads of its own: few, since a large picture takes a gigabyte, and no request that
-        # went away waits for them, as it would in `run_in_threadpool`.
-        return await asyncio.get_running_loop().run_in_executor(
-            self._decoders,
+        # Threads of its own, so that no request which went away waits for them, as it would in
+        # `run_in_threadpool`. What waits holds its picture.
+        if self._uploads >= MAX_UPLOADS:
+            raise BusyError
+        decoding = asyncio.get_running_loop().run_in_executor(
+            self._decoding,
             uploaded_pixels,
             content,
             name,
             self.encoder,
             self.limits.upload_pixels,
+            self._decoders,
         )
+        self._uploads += 1
+        decoding.add_done_callback(self._decoded_one)
+        return await decoding
+
+    def _decoded_one(self, _: object) -> None:
+        self._uploads -= 1
 
     async def _in_time(self, work: Coroutine[Any, Any, T]) -> T:
         try:

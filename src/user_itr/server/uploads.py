@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import base64
+import io
+import pickle  # nosec B403 # to say to a process of ours what to do; nothing is unpickled here
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from user_itr.data.formats import RAW_SUFFIXES
-from user_itr.data.images import load_image, open_image
 from user_itr.errors import DataError
 from user_itr.search.encoder import Encoder
+from user_itr.server.decoding import Decoders
 
 LABEL = "the uploaded picture"
 
 
-def uploaded_pixels(content: bytes, name: str, encoder: Encoder, most_pixels: int) -> np.ndarray:
+def uploaded_pixels(
+    content: bytes, name: str, encoder: Encoder, most_pixels: int, decoders: Decoders
+) -> np.ndarray:
     """What the model sees of an uploaded picture.
 
     Args:
@@ -22,24 +28,22 @@ def uploaded_pixels(content: bytes, name: str, encoder: Encoder, most_pixels: in
         name: that the file has at the sender's; only its ending is looked at.
         encoder: the model.
         most_pixels: that it may have.
+        decoders: that decode it.
 
     Raises:
         DataError: if it cannot be decoded, or has more pixels.
     """
-    label = Path(LABEL + Path(name).suffix[:8])
-    if label.suffix.lower() in RAW_SUFFIXES:  # too much to decode for anybody who asks
+    suffix = Path(name).suffix[:8]
+    if suffix.lower() in RAW_SUFFIXES:  # too much to decode for anybody who asks
         raise DataError(f"{LABEL}: raw photographs are not taken; send a JPEG, PNG or WebP.")
-    try:
-        with open_image(label, content) as header:
-            pixels = header.width * header.height
-    except DataError:
-        raise
-    except Exception:  # Pillow's parsers raise nearly anything on damaged input
-        raise DataError(
-            f"{LABEL}: is no picture that can be read; send a JPEG, PNG or WebP."
-        ) from None
-    if pixels > most_pixels:
-        raise DataError(
-            f"{LABEL}: {pixels:,} pixels is over the limit of {most_pixels:,}; scale it down."
-        )
-    return encoder.preprocess(load_image(label, encoder.draft, content))
+    asked = {"name": LABEL + suffix, "pixels": most_pixels, "draft": encoder.draft}
+    preprocess = encoder.worker_preprocess
+    if preprocess is None:
+        answer, pixels = decoders.ask(LABEL, content, **asked)
+        width, height = answer["size"]
+        return encoder.preprocess(Image.frombytes("RGB", (width, height), pixels))
+    # The small result comes here: the memory that a large picture takes stays in the other process.
+    asked["preprocess"] = base64.b64encode(pickle.dumps(preprocess)).decode()
+    _, result = decoders.ask(LABEL, content, **asked)
+    array: np.ndarray = np.load(io.BytesIO(result), allow_pickle=False)
+    return array

@@ -141,8 +141,8 @@ class Page:
     def run(self, script: str, *arguments: object):
         return self.browser.execute_script(script, *arguments)
 
-    def wait(self, condition: Callable[[], object], seconds: float = 8):
-        """What the condition gives as soon as it is true."""
+    def wait(self, condition: Callable[[], object], seconds: float = 90):
+        """What the condition gives as soon as it is true; a busy machine may take long."""
         end = time.monotonic() + seconds
         while not (found := condition()):
             assert time.monotonic() < end, condition

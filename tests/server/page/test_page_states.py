@@ -58,6 +58,35 @@ def test_photos_that_are_not_in_the_index(troubled):
     troubled.wait(lambda: troubled.text("#count") == "60 of 136 photos")
     troubled.open("/?photo=0123456789abcdef")
     troubled.wait(lambda: "not in the index" in troubled.text("#viewer-trouble"))
+    assert troubled.text("#viewer-name") == "No such photo"
+    for part in ("search", "file", "neighbours"):
+        assert not troubled.one(f"#viewer-{part}").is_displayed()
+    troubled.press("Escape")
+    troubled.wait(lambda: not troubled.one("#viewer").is_displayed())
+    troubled.find("#grid .tile a")[3].click()
+    troubled.wait(lambda: troubled.one("#viewer-file").is_displayed())
+
+
+def test_days_of_a_link_that_no_photo_can_be_of(troubled):
+    troubled.open("/?after=2023-10-31&before=2023-10-01")
+    assert "swap the two" in message(troubled)
+    troubled.one("#message button.main").click()  # clears the filters
+    troubled.wait(lambda: troubled.text("#count") == "60 of 136 photos")
+
+
+def test_an_index_that_is_gone(troubled, serve, encoder, tmp_path):
+    """Nobody else is blamed."""
+    from colour_encoder import paint
+
+    paint(tmp_path / "photos" / "red.jpg", "red", (300, 200))
+    index = ImageIndex.create_or_open(tmp_path / "index", encoder, "model")
+    index.update(tmp_path / "photos", encoder)
+    troubled.url = serve(index).url
+    troubled.open()
+    database = tmp_path / "index" / "photos.db"
+    database.write_bytes(b"no database" * 1_000)
+    troubled.search("red")
+    assert message(troubled).startswith("The index cannot be read")
 
 
 def test_an_empty_index(page, serve, encoder, tmp_path):

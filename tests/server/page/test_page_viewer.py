@@ -29,15 +29,15 @@ def test_a_click_shows_the_photo_and_its_facts(red, photos):
     file = red.one("#viewer-file").get_attribute("href")
     assert file.endswith("/file")
     red.wait(lambda: red.one("#viewer-image").get_attribute("src") == file)
-    assert red.run("return document.querySelector('#viewer-image').naturalWidth") > 0
+    red.wait(lambda: red.run("return document.querySelector('#viewer-image').naturalWidth") > 0)
     captions = red.wait(lambda: red.text("#viewer-captions ul")).splitlines()
     assert captions[0] == "something red"
     assert captions[1].endswith(" % match")
     assert "photo=" in red.browser.current_url
     red.one("#viewer-close").click()
     red.wait(lambda: "photo=" not in red.browser.current_url)
-    assert shown(red) is None
-    assert red.focused() == names[0]
+    red.wait(lambda: shown(red) is None)
+    red.wait(lambda: red.focused() == names[0])
 
 
 def test_neighbours_open_and_lead_back(red):
@@ -144,7 +144,7 @@ def test_everything_by_keyboard(page):
     page.press("?")
     assert page.one("#help").is_displayed()
     assert '"beach" - "people"' in page.text("#help")
-    assert "136 photos" in page.text("#about")
+    page.wait(lambda: "136 photos" in page.text("#about"))
     page.press("Escape")
     assert not page.one("#help").is_displayed()
     assert page.run("return document.querySelectorAll('#grid a[tabindex=\"0\"]').length") == 1

@@ -85,10 +85,12 @@ class Neighbours:
         """
         if version is None:
             version = self._rows.version()
-        if version == self._seen:
+        if version == self._seen and (self._view is None or self._view.snapshot.is_whole()):
             return self._view
         with self._refreshing:
             before = self._view
+            if before is not None and not before.snapshot.is_whole():  # cut short from outside
+                before = None
             counts = self._rows.counts()
             if before is None or counts != before.counts:
                 snapshot = None if before is None else before.snapshot

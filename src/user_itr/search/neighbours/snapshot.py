@@ -14,6 +14,7 @@ copy, names the files of that state or none. Nothing here is lost: all of it can
 from __future__ import annotations
 
 import json
+import mmap
 import os
 from contextlib import suppress
 from dataclasses import dataclass
@@ -37,9 +38,13 @@ ADDED = 4_096
 """Rows added to a graph at a time."""
 
 
+COPIED = 32_000_000
+"""Bytes of embeddings up to which they are read, and not mapped."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Snapshot:
-    """The derived files, memory-mapped.
+    """The derived files; where they are large, memory-mapped.
 
     Attributes:
         folder: that they are in.
@@ -50,6 +55,7 @@ class Snapshot:
             ahead of each would push what is needed out of it.
         graph: over them; None where there are few.
         slots: (S,) the row of each number in the graph, or -1.
+        maps: of each mapped file, to ask for its size.
     """
 
     folder: Path
@@ -59,6 +65,11 @@ class Snapshot:
     scattered: np.ndarray
     graph: Graph | None
     slots: np.ndarray | None
+    maps: tuple[mmap.mmap, ...] = ()
+
+    def is_whole(self) -> bool:
+        """Whether no mapped file was cut short, so that it can be read and the process goes on."""
+        return all(one.size() >= len(one) for one in self.maps)
 
     def __len__(self) -> int:
         return len(self.numbers)
@@ -77,17 +88,25 @@ def open_snapshot(folder: Path, name: str | None, dim: int) -> Snapshot | None:
             if (files / one).stat().st_size != size:
                 return None
         # Plain arrays over the maps: a subclass costs a search more than it gives.
-        numbers, full = (np.asarray(map_array(files / f"{n}.npy")) for n in ("numbers", "full"))
-        scattered = np.asarray(map_array(files / "full.npy", scattered=True))
+        numbers = np.asarray(map_array(files / "numbers.npy", copied=True))
+        mapped = []
+        if listed["bytes"]["full.npy"] > COPIED:
+            mapped.append("full.npy")
+        full = np.asarray(map_array(files / "full.npy", copied=not mapped))
+        scattered = full
+        if mapped:
+            scattered = np.asarray(map_array(files / "full.npy", scattered=True))
         if full.shape != (len(numbers), dim):
             return None
         graph = slots = None
         if "graph.usearch" in listed["bytes"]:
             graph = Graph.opened(files / "graph.usearch", dim)
-            slots = np.array(map_array(files / "slots.npy"))
+            mapped.append("graph.usearch")
+            slots = np.array(map_array(files / "slots.npy", copied=True))
             if len(slots) != len(graph):
                 return None
-        return Snapshot(files, listed["removed"], numbers, full, scattered, graph, slots)
+        maps = tuple(_map(files / one) for one in mapped)
+        return Snapshot(files, listed["removed"], numbers, full, scattered, graph, slots, maps)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
@@ -179,6 +198,11 @@ def places_of(ascending: np.ndarray, numbers: np.ndarray) -> tuple[np.ndarray, n
         return place, np.zeros(len(numbers), bool)
     known = ascending[np.minimum(place, len(ascending) - 1)] == numbers
     return place, known
+
+
+def _map(file: Path) -> mmap.mmap:
+    with file.open("rb") as opened:
+        return mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ)
 
 
 def _remove(files: Path) -> None:

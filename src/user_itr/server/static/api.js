@@ -12,7 +12,7 @@ const KINDS = {
   504: "busy",
 };
 
-/** kind: token, missing, large, unreadable, busy, refused, failed, offline or gone. */
+/** kind: token, missing, large, unreadable, busy, lost, refused, failed, offline or gone. */
 export class ApiError extends Error {
   constructor(kind, message = "") {
     super(message);
@@ -34,7 +34,9 @@ async function request(path, options = {}) {
   });
   if (response.ok && answer !== null) return answer;
   const refused = response.status >= 400 && response.status < 500;
-  const kind = KINDS[response.status] ?? (refused ? "refused" : "failed");
+  let kind = KINDS[response.status] ?? (refused ? "refused" : "failed");
+  // a busy server says when to come again; one whose index is gone does not know
+  if (response.status === 503 && !response.headers.has("Retry-After")) kind = "lost";
   throw new ApiError(kind, answer?.error ?? "");
 }
 

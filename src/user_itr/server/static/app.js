@@ -127,7 +127,7 @@ function failure(error, first) {
   } else {
     again(`${messages.failure(error, search).title}.`);
   }
-  if (["gone", "offline"].includes(error.kind)) {
+  if (["gone", "offline", "lost"].includes(error.kind)) {
     waiting?.abort();
     waiting = whenBack(() => (first ? retry() : results.more()));
   }

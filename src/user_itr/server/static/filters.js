@@ -39,8 +39,13 @@ export class Filters {
     this.opener.setAttribute("aria-expanded", String(open));
   }
 
+  /** What is chosen; of two days the earlier is the first. */
   read() {
-    return Object.fromEntries(FILTERS.map((name) => [name, this.form.elements[name].value]));
+    const read = FILTERS.map((name) => [name, this.form.elements[name].value]);
+    const chosen = Object.fromEntries(read);
+    const { after, before } = chosen;
+    if (after && before && after > before) Object.assign(chosen, { after: before, before: after });
+    return chosen;
   }
 
   /** The folders that can be chosen, with the number of photos in each. */

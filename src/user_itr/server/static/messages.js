@@ -44,6 +44,12 @@ const FAILURES = {
     text: "Others search at the same time. Try again in a moment.",
     actions: ["retry"],
   },
+  lost: {
+    symbol: "folder",
+    title: "The index cannot be read",
+    text: "Its folder is gone, damaged, or on a disk that is not mounted.",
+    actions: ["retry"],
+  },
   missing: {
     symbol: "picture",
     title: "This photo is not in the index",
@@ -64,7 +70,7 @@ const FAILURES = {
   },
 };
 
-const SAYS_MORE = ["large", "unreadable", "refused", "failed"]; // the server's own sentence does
+const SAYS_MORE = ["large", "unreadable", "lost", "refused", "failed"]; // the server's own sentence does
 
 /** The message for a search that failed. */
 export function failure(error, search) {
@@ -73,6 +79,7 @@ export function failure(error, search) {
   if (error.message && SAYS_MORE.includes(kind)) {
     message.text = error.message[0].toUpperCase() + error.message.slice(1);
   }
+  if (kind === "refused" && isFiltered(search)) message.actions = ["clear", "help"];
   return message;
 }
 

@@ -55,6 +55,7 @@ export class Viewer {
     }
     this.dialog.scrollTop = 0;
     find(".about", this.dialog).scrollTop = 0;
+    this.offer(true);
     this.showKnown(photo);
     this.showSteps();
     part("facts").replaceChildren();
@@ -158,12 +159,21 @@ export class Viewer {
     } catch (error) {
       if (signal.aborted) return;
       if (!(error instanceof api.ApiError)) throw error;
+      if (error.kind === "missing") {
+        part("name").textContent = "No such photo";
+        this.offer(false);
+      }
       this.tell(
         error.kind === "missing"
           ? "This photo is not in the index any more."
           : "The facts of this photo could not be loaded: the server does not answer.",
       );
     }
+  }
+
+  /** What can be done with a photo, which a link to one that is gone does not offer. */
+  offer(whether) {
+    for (const name of ["search", "file", "neighbours"]) part(name).hidden = !whether;
   }
 
   showFacts(facts) {
