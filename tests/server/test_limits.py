@@ -281,7 +281,8 @@ def test_links_are_followed_inside_of_the_folder_alone(
 ) -> None:
     paint(tmp_path / "private.png", "red", (50, 50))
     (photos / "out.png").symlink_to(tmp_path / "private.png")
-    (photos / "in.png").symlink_to(photos / "odd" / "red.png")
+    paint(photos / ".kept" / "red.png", "red", (40, 40))  # in the folder, and not found itself
+    (photos / "in.png").symlink_to(photos / ".kept" / "red.png")
     index.update(photos, encoder)
     for name, status in (("in.png", 200), ("out.png", 404)):
         for part in ("file", "thumbnail"):

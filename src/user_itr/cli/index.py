@@ -102,6 +102,7 @@ def index_command(
     from user_itr.search.places import absolute, outermost_with_images
     from user_itr.search.sentences import SentenceStore
     from user_itr.search.service import when_free
+    from user_itr.search.walk import require_photo
 
     where = location_of(index or default_index())
     if forget:
@@ -116,6 +117,9 @@ def index_command(
         sentences = SentenceStore(before).texts()
     if not places:
         raise ConfigError("which photos? name a folder, as in `user-itr index ~/Pictures`.")
+    for place in places:
+        if place.is_file():
+            require_photo(str(place))
     roots = {} if before is None else before.roots()
     lost = [] if allow_empty else _lost(places, roots)
     checkpoint = find_model(model, where)

@@ -91,13 +91,10 @@ def walk_photo(path: str) -> Walk:
     """A photo that is named itself: no rule passes over it.
 
     Raises:
-        DataError: if it is no image by its ending, or of a kind that is not read.
+        DataError: see `require_photo`.
     """
+    require_photo(path)
     folder, name = os.path.split(path)
-    ending = _ending(name)
-    if ending not in IMAGE_SUFFIXES and not (ending in RAW_SUFFIXES and raw_installed()):
-        why = why_passed_over(name) or "is no image by its ending; give a folder or a photo."
-        raise DataError(f"{path}: {why}")
     found = Walk(path)
     try:
         _add(found, path, os.stat(path))  # noqa: PTH116
@@ -108,6 +105,19 @@ def walk_photo(path: str) -> Walk:
     there = [one for one in beside if os.path.lexists(os.path.join(folder, one))]  # noqa: PTH118
     _add_sidecars(found, folder, [name], there)
     return found
+
+
+def require_photo(path: str) -> None:
+    """Make sure, by its ending, that a file is a photo.
+
+    Raises:
+        DataError: if it is no image, or of a kind that is not read.
+    """
+    name = os.path.basename(path)  # noqa: PTH119 - on text
+    ending = _ending(name)
+    if ending not in IMAGE_SUFFIXES and not (ending in RAW_SUFFIXES and raw_installed()):
+        why = why_passed_over(name) or "is no image by its ending; give a folder or a photo."
+        raise DataError(f"{path}: {why}")
 
 
 def unreadable(error: OSError) -> str:

@@ -18,10 +18,10 @@ CONNECTIVITY = 16
 EXPANSION_ADD = 128
 """Candidates while a row is added (efConstruction)."""
 
-EFFORT = 64
+EFFORT = 80
 """Candidates kept while searching 10,000 rows (ef); docs/performance.md has the recall."""
 
-EFFORT_GROWTH = 0.5
+EFFORT_GROWTH = 0.4
 """Power of the number of rows that the candidates grow with."""
 
 ALONE = 1_000

@@ -13,7 +13,7 @@ from user_itr.search.neighbours.snapshot import Snapshot, places_of
 DELTA_MOST = 16_384
 """Rows that a store may have beside the derived files; with more, all rows are read from it."""
 
-SCORED = 64
+SCORED = 80
 """Rows that the graph gives at least, to be scored exactly: one byte a number orders photos that
 are much alike badly. Each is read from another place of the disk or the memory."""
 
