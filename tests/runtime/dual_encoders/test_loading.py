@@ -66,9 +66,12 @@ def network(checkpoints):
     return oracle.model(checkpoints["clip"])
 
 
-def test_a_checkpoint_in_parts_is_loaded(tmp_path):
+def test_a_checkpoint_in_parts_and_with_openai_s_end_token_is_loaded(tmp_path):
     folder = save_dual_encoder("clip", tmp_path / "parts", max_shard_size="20KB")
     assert len(list(folder.glob("model-*.safetensors"))) > 1
+    values = json.loads((folder / "config.json").read_text())
+    values["text_config"]["eos_token_id"] = 2  # which means: the largest id ends the text
+    (folder / "config.json").write_text(json.dumps(values))
     encoder = load(folder)
     network = oracle.model(folder)
     wanted = [oracle.text_vector(network, oracle.tokens("clip", folder, t)) for t in TEXTS]
@@ -108,7 +111,7 @@ def test_a_bin_that_would_run_code_is_refused(checkpoints, tmp_path):
     torch.save({"logit_scale": Touch(mark)}, folder / "pytorch_model.bin")
     with pytest.raises(CheckpointError, match="transformers cannot load it"):
         load(folder)
-    (folder / "pytorch_model.bin").write_bytes(pickle.dumps(Touch(mark)))
+    (folder / "pytorch_model.bin").write_bytes(pickle.dumps(Touch(mark), protocol=2))
     with pytest.raises(CheckpointError, match="transformers cannot load it"):
         load(folder)
     assert not mark.exists()
@@ -135,6 +138,13 @@ def test_nothing_is_kept_of_an_export_that_computes_something_else(
         load(checkpoints["chinese_clip"])
     kept = (tmp_path / "cache").rglob("*.onnx")
     assert not list(kept)
+
+
+def test_a_cache_that_cannot_be_written_is_named(checkpoints, tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    with pytest.raises(CheckpointError, match="dual_encoders: cannot be written"):
+        load(checkpoints["clip"])
 
 
 def test_a_folder_without_weights_says_what_is_missing(checkpoints, tmp_path):

@@ -7,6 +7,7 @@ import string
 import numpy as np
 import oracle
 import pytest
+import transformers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_dual_encoders import FAMILIES, TEXTS
@@ -123,3 +124,21 @@ def test_what_is_no_tokenizer_is_refused(name, content, said, checkpoints, tmp_p
         (folder / name).write_text(content)
     with pytest.raises(CheckpointError, match=said):
         read_text_processor(folder, read_architecture(folder))
+
+
+@pytest.mark.parametrize("options", [{}, {"do_lower_case": False}, {"strip_accents": True}])
+def test_words_in_a_text_file_are_enough_for_chinese_clip(options, checkpoints, tmp_path):
+    known = read_text_processor(
+        checkpoints["chinese_clip"], read_architecture(checkpoints["chinese_clip"])
+    )
+    words = json.loads(known.tokenizer.to_json())["model"]["vocab"]
+    folder = tmp_path / "published"
+    theirs = transformers.BertTokenizer(words, **options)
+    folder.mkdir()
+    shutil.copy(checkpoints["chinese_clip"] / "config.json", folder)
+    (folder / "vocab.txt").write_text("\n".join(sorted(words, key=words.__getitem__)), "utf-8")
+    if options:
+        (folder / "tokenizer_config.json").write_text(json.dumps(options))
+    for text in TEXTS:
+        wanted = theirs([text], truncation=True, max_length=64, return_tensors="np")["input_ids"]
+        np.testing.assert_array_equal(inputs_of(folder, [text])["input_ids"], wanted)

@@ -42,9 +42,15 @@ def load_published(path: Path) -> PublishedEncoder:
     if not has_graphs(made):
         with extra_needed(f"{path}: writing a checkpoint of PyTorch as ONNX, once,"):
             from user_itr.model.transformers_export import export_published
-        made.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(made.with_suffix(".lock")):
-            if not has_graphs(made):
-                logger.warning("%s: writing it as ONNX, once, which takes a while", path)
-                export_published(path, architecture, made)
+        try:
+            made.parent.mkdir(parents=True, exist_ok=True)
+            with FileLock(made.with_suffix(".lock")):
+                if not has_graphs(made):
+                    logger.warning("%s: writing it as ONNX, once, which takes a while", path)
+                    export_published(path, architecture, made)
+        except OSError as error:
+            raise CheckpointError(
+                f"{made.parent}: cannot be written ({error.strerror or error}); make room, or set "
+                "another cache folder (XDG_CACHE_HOME)."
+            ) from None
     return PublishedEncoder(path, made, weights)

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tokenizers import Tokenizer, normalizers
+from tokenizers import BertWordPieceTokenizer, Tokenizer, normalizers
 
 from user_itr.errors import CheckpointError
 from user_itr.model.tokenizer import CaptionTokenizer, TokenizedCaptions
+from user_itr.runtime.dual_encoders.families import Family
 from user_itr.runtime.dual_encoders.json_files import read_object
 from user_itr.runtime.dual_encoders.layout import Architecture
 
 TOKENIZER_FILE = "tokenizer.json"
+WORDS_FILE = "vocab.txt"
+"""Of BERT, from which Chinese-CLIP was published without `tokenizer.json`."""
+
 SETTINGS_FILE = "tokenizer_config.json"
 SPECIAL_FILE = "special_tokens_map.json"
 
@@ -74,17 +80,8 @@ def read_text_processor(folder: Path, architecture: Architecture) -> TextProcess
     Raises:
         CheckpointError: if a file is missing or damaged, or the tokenizer has no token to pad with.
     """
-    file = folder / TOKENIZER_FILE
     settings = read_object(folder / SETTINGS_FILE, needed=False)
-    if not file.is_file():
-        raise CheckpointError(
-            f"{file}: is missing; load the tokenizer with transformers and write it again with "
-            "`save_pretrained`."
-        )
-    try:
-        tokenizer = Tokenizer.from_file(str(file))
-    except Exception as error:  # the tokenizers package raises plain Exception
-        raise CheckpointError(f"{file}: is no tokenizer ({error}); copy it again.") from None
+    file, tokenizer = _read_tokenizer(folder, settings, architecture.family)
     kind = str(settings.get("tokenizer_class", "")).removesuffix("Fast")
     if kind == "Siglip2Tokenizer":  # which adds this when it is loaded
         own = [] if tokenizer.normalizer is None else [tokenizer.normalizer]
@@ -96,7 +93,8 @@ def read_text_processor(folder: Path, architecture: Architecture) -> TextProcess
         limit = longest
     names = settings.get("model_input_names")
     tokens = CaptionTokenizer(tokenizer, limit)
-    tokens(["a dog", ""])
+    with _damage(file):
+        tokens(["a dog", ""])
     return TextProcessor(
         file=file,
         tokenizer=tokens,
@@ -105,6 +103,41 @@ def read_text_processor(folder: Path, architecture: Architecture) -> TextProcess
         length=limit if family.padded_to_positions else None,
         masks=family.needs_mask or not isinstance(names, list) or "attention_mask" in names,
     )
+
+
+def _read_tokenizer(
+    folder: Path, settings: dict[str, Any], family: Family
+) -> tuple[Path, Tokenizer]:
+    """The file of a tokenizer, and what it holds."""
+    file, words = folder / TOKENIZER_FILE, folder / WORDS_FILE
+    if file.is_file():
+        with _damage(file):
+            return file, Tokenizer.from_file(str(file))
+    if family.pad_token != "[PAD]" or not words.is_file():  # nosec B105
+        raise CheckpointError(
+            f"{file}: is missing; load the tokenizer with transformers and write it again with "
+            "`save_pretrained`."
+        )
+    with _damage(words):
+        made = BertWordPieceTokenizer(
+            str(words),
+            lowercase=settings.get("do_lower_case", True),
+            handle_chinese_chars=settings.get("tokenize_chinese_chars", True),
+            strip_accents=settings.get("strip_accents"),
+        )
+        return words, Tokenizer.from_str(made.to_str())
+
+
+@contextmanager
+def _damage(file: Path) -> Iterator[None]:
+    try:
+        yield
+    except CheckpointError:
+        raise
+    except BaseException as error:  # plain Exception, and a panic in the package's Rust code
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise
+        raise CheckpointError(f"{file}: is no tokenizer ({error}); copy it again.") from None
 
 
 def _pad_id(tokenizer: Tokenizer, folder: Path, settings: dict[str, Any], default: str) -> int:
