@@ -5,7 +5,7 @@ import pickle
 
 import numpy as np
 import pytest
-from photographs import SHAPES, photograph, photographs
+from odd_photographs import SHAPES, photograph, photographs
 from PIL import Image
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 from transformers.models.siglip.image_processing_pil_siglip import SiglipImageProcessorPil

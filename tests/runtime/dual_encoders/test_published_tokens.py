@@ -5,9 +5,9 @@ import shutil
 import string
 
 import numpy as np
-import oracle
 import pytest
 import transformers
+import transformers_oracle as oracle
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_dual_encoders import FAMILIES, TEXTS

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import oracle
 import pytest
+import transformers_oracle as oracle
+from odd_photographs import photographs
 from onnxruntime.quantization import quantize_dynamic
-from photographs import photographs
+from onnxruntime.transformers.float16 import convert_float_to_float16
 from tiny_dual_encoders import FAMILIES, TEXTS
 
 from user_itr import load
@@ -129,6 +130,20 @@ def test_a_precision_is_chosen_by_its_file(published, tmp_path):
     (folder / "onnx" / "vision_model_int8.onnx").unlink()
     with pytest.raises(CheckpointError, match=r"vision_model_int8\.onnx: is missing"):
         load(folder / "onnx" / "text_model_int8.onnx")
+
+
+def test_half_precision_is_fed_with_it(published, tmp_path):
+    folder = shutil.copytree(published["siglip"], tmp_path / "siglip")
+    for side in ("text", "vision"):
+        file = folder / "onnx" / f"{side}_model.onnx"
+        half = convert_float_to_float16(onnx.load(file))
+        file.unlink()
+        onnx.save_model(half, folder / "onnx" / f"{side}_model_fp16.onnx")
+    exact, half = load(published["siglip"]), load(folder)
+    made = half.encode_images(photographs())
+    assert made.dtype == np.float32
+    np.testing.assert_allclose(made, exact.encode_images(photographs()), atol=5e-3)
+    np.testing.assert_allclose(half.encode_text(TEXTS), exact.encode_text(TEXTS), atol=5e-3)
 
 
 def test_a_search_by_words_opens_the_text_encoder_alone(published):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from photographs import photograph
+from odd_photographs import photograph
 
 import user_itr
 from user_itr import ImageIndex, load
