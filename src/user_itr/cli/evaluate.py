@@ -21,15 +21,17 @@ if TYPE_CHECKING:
     from user_itr.evaluation.sources import ScoreRule, Source, Taking
     from user_itr.model.embedder import Embedder
     from user_itr.model.split_embeddings import LoadedSplit
+    from user_itr.runtime.dual_encoders.encoder import PublishedEncoder
 
 
 def evaluate_command(
     models: list[Path] = typer.Argument(
         ...,
         metavar="MODEL...",
-        help="Checkpoint, or run (its best one); folder with images and captions as .npy, .npz, "
-        ".safetensors, .pt or Parquet, in any order with image_ids and caption_ids beside them; a "
-        "similarity matrix, or i2t and t2i. Several make an ensemble.",
+        help="Checkpoint, or run (its best one); published dual encoder (CLIP, SigLIP); folder "
+        "with images and captions as .npy, .npz, .safetensors, .pt or Parquet, in any order with "
+        "image_ids and caption_ids beside them; a similarity matrix, or i2t and t2i. Several make "
+        "an ensemble.",
     ),
     data: Path | None = typer.Option(
         None, "--data", help="Captioned set; by default the one of the training."
@@ -215,14 +217,21 @@ class _Loading:
 
     def _load_checkpoints(
         self, paths: list[Path]
-    ) -> tuple[dict[Path, Embedder], dict[Path, LoadedSplit]]:
+    ) -> tuple[dict[Path, Embedder | PublishedEncoder], dict[Path, LoadedSplit]]:
         if not paths:
             return {}, {}
         from user_itr.data.identity import split_key
         from user_itr.model.embedder import load
         from user_itr.model.split_embeddings import load_split
+        from user_itr.runtime.dual_encoders.layout import is_published
+        from user_itr.runtime.dual_encoders.loading import load_published
 
-        embedders = {path: load(path) for path in paths}
+        embedders = {
+            path: load_published(path) if is_published(path) else load(path) for path in paths
+        }
+        published = [path for path in paths if is_published(path)]
+        if published and self.features is not None:
+            raise ConfigError(f"{published[0]}: reads images themselves; leave --features out.")
         self._refuse_for_checkpoints(paths[0], alone=len(paths) == len(self.paths))
         loaded = {
             path: load_split(one, self.split, **self.given) for path, one in embedders.items()
@@ -262,7 +271,13 @@ class _Loading:
             whole = items_of_files(first, self.split, owner, owners)
         return first_captions(whole, self.captions_per_image, None if loaded or data else owners)
 
-    def _embed(self, path: Path, embedder: Embedder, loaded: LoadedSplit, items: Items) -> Source:
+    def _embed(
+        self,
+        path: Path,
+        embedder: Embedder | PublishedEncoder,
+        loaded: LoadedSplit,
+        items: Items,
+    ) -> Source:
         from dataclasses import replace
 
         from user_itr.cli.progress import progress_of
@@ -271,13 +286,14 @@ class _Loading:
 
         loaded = replace(loaded, split=items.split)
         embedded = embed_loaded(embedder, loaded, progress_of, features=self.features)
+        model = getattr(embedder, "model", None)  # a published one has no settings of a training
         return embeddings_source(
             str(path),
             "checkpoint",
             embedded.images,
             embedded.captions,
             embedder.fingerprint,
-            embedder.model.settings.model_dump(mode="json"),
+            None if model is None else model.settings.model_dump(mode="json"),
         )
 
 

@@ -15,7 +15,10 @@ from user_itr.errors import MissingExtraError
 
 
 def export_graph(
-    module: nn.Module, inputs: dict[str, Tensor], dynamic: dict[str, dict[int, Any]]
+    module: nn.Module,
+    inputs: dict[str, Tensor],
+    dynamic: dict[str, dict[int, Any]],
+    output: str = "embeddings",
 ) -> Any:
     """Write a module down as an ONNX model, weights inside.
 
@@ -23,6 +26,7 @@ def export_graph(
         module: in evaluation mode; it has one output.
         inputs: an example of each, by name and in order.
         dynamic: the `torch.export.Dim` of each dimension that varies.
+        output: name of the output.
 
     Returns:
         `onnx.ModelProto`, without the notes on source files that the exporter adds.
@@ -43,7 +47,7 @@ def export_graph(
             module,
             tuple(inputs.values()),
             input_names=list(inputs),
-            output_names=["embeddings"],
+            output_names=[output],
             dynamic_shapes=tuple(dynamic[name] for name in inputs),
             dynamo=True,
             verbose=False,
@@ -63,12 +67,14 @@ def export_graph(
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Without the exporter's notes on packages that it does not need."""
-    log = logging.getLogger("torch.onnx")
-    level = log.level
-    log.setLevel(logging.ERROR)
+    logs = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript")]
+    levels = [log.level for log in logs]
+    for log in logs:
+        log.setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        log.setLevel(level)
+        for log, level in zip(logs, levels, strict=True):
+            log.setLevel(level)

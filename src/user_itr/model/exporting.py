@@ -252,7 +252,7 @@ def _least_cosine(
     exported: OnnxEncoder, embedder: Embedder, embedded: SplitEmbeddings | None
 ) -> float:
     captions: Sequence[str] = SENTENCES
-    images = _patterns()
+    images = sample_images()
     if embedded is not None:
         captions = (*SENTENCES, *embedded.split.captions[:SAMPLE])
         paths = (embedded.split.image_paths or ())[:SAMPLE]
@@ -264,7 +264,7 @@ def _least_cosine(
     return min(float((ours * theirs).sum(axis=1).min()) for ours, theirs in pairs)
 
 
-def _patterns() -> list[Image.Image]:
+def sample_images() -> list[Image.Image]:
     """Three images: coarse noise, and a gradient in either direction."""
     noise = np.random.default_rng(0).integers(0, 256, (12, 16, 3), np.uint8)
     slope = np.linspace(0, 255, 64, dtype=np.uint8)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from pydantic import JsonValue
 
+from user_itr.config.settings import Settings
 from user_itr.data.captions import CaptionedImages
 from user_itr.data.coco_ids import with_coco_ids
 from user_itr.data.readers import load_captions
@@ -17,6 +19,10 @@ from user_itr.errors import ConfigError, FeatureError
 from user_itr.features.regions import Regions, open_guides, open_regions
 from user_itr.features.store import FeatureStore
 from user_itr.model.embedder import Embedder
+from user_itr.runtime.dual_encoders.encoder import PublishedEncoder
+
+BLOCK = 256
+"""Images or captions between two steps of the progress that is shown."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +56,7 @@ class SplitEmbeddings:
 
 
 def embed_split(
-    embedder: Embedder,
+    embedder: Embedder | PublishedEncoder,
     split: str,
     progress: Callable[[str], AbstractContextManager[Callable[[int, int], None]]],
     *,
@@ -62,7 +68,7 @@ def embed_split(
     """Embed a split in float32, each image and each text once.
 
     Args:
-        embedder: the trained model.
+        embedder: the trained model, or a published one, whose images are read from their files.
         split: name of the split.
         progress: opens a display of a title: extracting missing features, embedding each side.
         data: captioned set; the one of the training by default, with its format and image folder.
@@ -81,13 +87,15 @@ def embed_split(
 
 
 def embed_loaded(
-    embedder: Embedder,
+    embedder: Embedder | PublishedEncoder,
     loaded: LoadedSplit,
     progress: Callable[[str], AbstractContextManager[Callable[[int, int], None]]],
     *,
     features: Path | None = None,
 ) -> SplitEmbeddings:
     """`embed_split` of a split that `load_split` has read; arguments and errors are the same."""
+    if isinstance(embedder, PublishedEncoder):
+        return _embed_published(embedder, loaded, progress)
     path, captioned, trained_on = loaded.path, loaded.split, loaded.trained_on
     backbone = str(embedder.model.features["backbone"])
     store = features
@@ -117,7 +125,7 @@ def embed_loaded(
 
 
 def load_split(
-    embedder: Embedder,
+    embedder: Embedder | PublishedEncoder,
     split: str,
     *,
     data: Path | None = None,
@@ -130,7 +138,7 @@ def load_split(
     Arguments and errors are those of `embed_split`; `ids` is a Karpathy JSON with MSCOCO's ids of a
     set that has none (`with_coco_ids`).
     """
-    settings = embedder.model.settings
+    settings = Settings() if isinstance(embedder, PublishedEncoder) else embedder.model.settings
     same_set = data is None
     path = settings.data.path if data is None else data
     if path is None:
@@ -144,6 +152,34 @@ def load_split(
     if ids is not None:
         captioned = with_coco_ids(captioned, ids)
     return LoadedSplit(path, captioned, settings.features.store if same_set else None)
+
+
+def _embed_published(
+    encoder: PublishedEncoder,
+    loaded: LoadedSplit,
+    progress: Callable[[str], AbstractContextManager[Callable[[int, int], None]]],
+) -> SplitEmbeddings:
+    split = loaded.split
+    if split.image_paths is None:
+        raise ConfigError(
+            f"{loaded.path}: has features in place of images, and {encoder.folder} is a model of "
+            "images; give a set with images."
+        )
+    with progress("embedding images") as advance:
+        images = _in_blocks(encoder.encode_images, split.image_paths, advance)
+    with progress("embedding captions") as advance:
+        captions = _in_blocks(encoder.encode_text, split.captions, advance)
+    return SplitEmbeddings(split, images, captions)
+
+
+def _in_blocks(
+    encode: Callable[[Any], np.ndarray], things: Sequence[Any], advance: Callable[[int, int], None]
+) -> np.ndarray:
+    made = []
+    for start in range(0, len(things), BLOCK):
+        made.append(encode(things[start : start + BLOCK]))
+        advance(min(start + BLOCK, len(things)), len(things))
+    return np.concatenate(made)
 
 
 def _require_kind(path: Path, features: Regions, kind: dict[str, JsonValue]) -> None:

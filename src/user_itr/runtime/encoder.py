@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from user_itr.data.pictures import Picture, as_rgb, caption_list, picture_list
-from user_itr.errors import CheckpointError, FeatureError
+from user_itr.data.pictures import caption_list
+from user_itr.errors import CheckpointError
 from user_itr.features.preprocessing import Preprocess, RegionsAndGuide, Squash
 from user_itr.model.tokenizer import CPU_TOKENS, CaptionTokenizer
 from user_itr.runtime.exported import (
@@ -21,18 +21,10 @@ from user_itr.runtime.exported import (
     Pixels,
     read_exported,
 )
-
-IMAGES = 8
-"""Images a pass: more take more memory, and time for it."""
-
-SENTENCES = 64
-"""Sentences a pass, for the same reason."""
-
-FEW = 16
-"""Sentences up to which preparing the text network takes longer than it saves."""
+from user_itr.runtime.pictures import FEW, IMAGES, SENTENCES, PictureEncoder, finite
 
 
-class OnnxEncoder:
+class OnnxEncoder(PictureEncoder):
     """A trained model, computed by ONNX Runtime on the CPU in float32.
 
     A search by words opens the text network alone; the image networks are opened when an image is
@@ -99,15 +91,9 @@ class OnnxEncoder:
         return self._open(IMAGE_FILE, PREPARED)
 
     def _open(self, name: str, level: Any) -> Any:
-        from user_itr.runtime.sessions import open_session
+        from user_itr.runtime.sessions import open_model
 
-        try:
-            return open_session(self.folder / name, level)
-        except Exception as error:  # ONNX Runtime's classes have no common one
-            reason = " ".join(str(error).split())[:200]
-            raise CheckpointError(
-                f"{self.folder / name}: ONNX Runtime cannot take it ({reason}); copy it again."
-            ) from error
+        return open_model(self.folder / name, level)
 
     def preprocess(self, image: Image.Image) -> np.ndarray:
         """Scale one RGB image to the networks' input.
@@ -122,31 +108,6 @@ class OnnxEncoder:
     def worker_preprocess(self) -> Preprocess | None:
         """`preprocess` for worker processes: picklable."""
         return self._preprocess
-
-    def encode_images(
-        self, images: Picture | Iterable[Picture], batch_size: int = 32
-    ) -> np.ndarray:
-        """Embed images.
-
-        Args:
-            images: N files, pictures that Pillow opened, or arrays, mixed as they come, or one; see
-                `Picture`. The same photograph has the same embedding in each of these forms.
-            batch_size: images decoded before they are encoded.
-
-        Returns:
-            (N, D) float32, unit-norm.
-
-        Raises:
-            DataError: if one cannot be decoded, or is no picture.
-        """
-        images = picture_list(images)
-        embeddings = np.empty((len(images), self.dim), dtype=np.float32)
-        for start in range(0, len(images), batch_size):
-            pixels = np.stack(
-                [self.preprocess(as_rgb(i, self.draft)) for i in images[start : start + batch_size]]
-            )
-            embeddings[start : start + len(pixels)] = self.encode_pixels(pixels)
-        return embeddings
 
     def encode_pixels(self, pixels: np.ndarray) -> np.ndarray:
         """Embed one batch of stacked `preprocess` results: (N, ...) to (N, D) float32.
@@ -163,7 +124,7 @@ class OnnxEncoder:
                 for name in fields
             }
             [embeddings[start : start + len(block)]] = self._image.run(None, inputs)
-        return _finite(embeddings)
+        return finite(embeddings)
 
     def encode_text(self, captions: str | Iterable[str], batch_size: int = 256) -> np.ndarray:
         """Embed captions: N texts, or one, to (N, D) float32, unit-norm.
@@ -189,14 +150,8 @@ class OnnxEncoder:
                 "lengths": tokens.lengths[rows],
             }
             [embeddings[rows]] = session.run(None, inputs)
-        return _finite(embeddings[texts[text_of_caption]])
+        return finite(embeddings[texts[text_of_caption]])
 
 
 def _squash(pixels: Pixels) -> Squash:
     return Squash(pixels.width, pixels.height, Image.Resampling(pixels.resample))
-
-
-def _finite(embeddings: np.ndarray) -> np.ndarray:
-    if not np.isfinite(embeddings).all():
-        raise FeatureError("the model gave NaN or infinite numbers; copy its folder again.")
-    return embeddings

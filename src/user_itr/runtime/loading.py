@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 from user_itr.errors import CheckpointError, ConfigError
 from user_itr.extras import extra_needed
 from user_itr.pretrained import DEFAULT, PREFIX, shipped_model
+from user_itr.runtime.dual_encoders.layout import is_published
 from user_itr.runtime.encoder import OnnxEncoder
 from user_itr.runtime.exported import is_exported
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     import torch
 
     from user_itr.model.embedder import Embedder
+    from user_itr.runtime.dual_encoders.encoder import PublishedEncoder
 
 Runtime = Literal["auto", "torch", "onnxruntime"]
 """What computes a model. auto takes ONNX Runtime for exported models, and for a checkpoint's
@@ -37,21 +39,24 @@ def load(
     path: str | Path = DEFAULT,
     device: str | torch.device | None = None,
     runtime: Runtime = "auto",
-) -> OnnxEncoder | Embedder:
+) -> OnnxEncoder | PublishedEncoder | Embedder:
     """Load a trained model, by default the one that ships.
 
     An exported model is computed by ONNX Runtime, and PyTorch is not imported. A run, a checkpoint,
     another device than the CPU and the runtime "torch" take PyTorch, which the extra `train`
-    brings. Embeddings of both may be compared.
+    brings. Embeddings of both may be compared. A published dual encoder (CLIP, SigLIP,
+    Chinese-CLIP) is computed by ONNX Runtime; where its folder holds a checkpoint and no ONNX
+    files, these are made once, which takes the extra `train`.
 
     Args:
-        path: an exported model's folder, a checkpoint's, a run's (its best checkpoint), or
-            "shipped:NAME".
+        path: an exported model's folder, a checkpoint's, a run's (its best checkpoint), a published
+            dual encoder's or one of its ONNX files, or "shipped:NAME".
         device: where PyTorch computes, "cuda" for instance.
         runtime: "auto", "onnxruntime" or "torch"; see `Embedder` for a checkpoint's.
 
     Raises:
         CheckpointError: if there is none, it is damaged, or a part it names is not installed.
+        ConfigError: if PyTorch is asked for to compute a published dual encoder.
         MissingExtraError: if it takes PyTorch, and that is not installed.
     """
     folder = shipped_model(str(path)) if str(path).startswith(PREFIX) else Path(path)
@@ -64,6 +69,15 @@ def load(
                 f"{folder}: is an int8 export, which ONNX Runtime alone computes, on the CPU; "
                 "give the run that it was made from."
             )
+    elif is_published(folder):
+        if not light:
+            raise ConfigError(
+                f"{folder}: is a published dual encoder, which ONNX Runtime alone computes, on the "
+                "CPU; leave the device and the runtime out."
+            )
+        from user_itr.runtime.dual_encoders.loading import load_published
+
+        return load_published(folder)
     elif not folder.exists():
         raise CheckpointError(f"{folder}: no such folder; give a checkpoint or a run.")
     with extra_needed(f"{path}: a model that is computed by PyTorch"):

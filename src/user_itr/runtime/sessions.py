@@ -10,6 +10,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+from user_itr.errors import CheckpointError
+
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 import onnxruntime
@@ -56,3 +58,18 @@ def open_session(
         options,
         providers=["CPUExecutionProvider"],
     )
+
+
+def open_model(file: Path, level: onnxruntime.GraphOptimizationLevel = PREPARED) -> Any:
+    """`open_session` of a file that a person gave.
+
+    Raises:
+        CheckpointError: if ONNX Runtime cannot take it.
+    """
+    try:
+        return open_session(file, level)
+    except Exception as error:  # ONNX Runtime's classes have no common one
+        reason = " ".join(str(error).split())[:200]
+        raise CheckpointError(
+            f"{file}: ONNX Runtime cannot take it ({reason}); copy it again."
+        ) from error
