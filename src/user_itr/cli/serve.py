@@ -94,11 +94,17 @@ def serve_command(
     listening = _listen(host, port)
     name = f"[{host}]" if ":" in host else host
     address = f"http://{name}:{listening.getsockname()[1]}/"
-    typer.echo(f"{len(opened):,} photos at {address}  (Ctrl-C ends it)")
-    if token is not None:
-        typer.echo(f"the first visit needs the token: {address}?token=...")
-    if open_page:
-        webbrowser.open(address if token is None else f"{address}?token={token}")
+
+    class Announced(uvicorn.Server):
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            """Start, and tell of it once Ctrl-C is uvicorn's."""
+            await super().startup(sockets)
+            typer.echo(f"{len(opened):,} photos at {address}  (Ctrl-C ends it)")
+            if token is not None:
+                typer.echo(f"the first visit needs the token: {address}?token=...")
+            if open_page:
+                webbrowser.open(address if token is None else f"{address}?token={token}")
+
     config = uvicorn.Config(
         app,
         http=bounded_protocol(proxies),
@@ -112,7 +118,7 @@ def serve_command(
         limit_concurrency=MAX_CONNECTIONS,
     )
     try:
-        uvicorn.Server(config).run(sockets=[listening])
+        Announced(config).run(sockets=[listening])
     except KeyboardInterrupt:  # uvicorn raises it again once it has ended
         pass
     finally:
