@@ -58,7 +58,12 @@ class Server:
     def start(self) -> None:
         import uvicorn
 
-        config = uvicorn.Config(self.make_app(), port=self.port, log_level="error")
+        config = uvicorn.Config(
+            self.make_app(),
+            port=self.port,
+            log_level="error",
+            timeout_graceful_shutdown=5,  # as `user-itr serve` does: browsers keep connections
+        )
         self.uvicorn = uvicorn.Server(config)
         self.thread = threading.Thread(target=self.uvicorn.run, daemon=True)
         self.thread.start()
@@ -68,7 +73,11 @@ class Server:
 
     def stop(self) -> None:
         self.uvicorn.should_exit = True
-        self.thread.join()
+        self.thread.join(30)
+        if self.thread.is_alive():  # uvicorn waits for a connection that the browser holds
+            self.uvicorn.force_exit = True
+            self.thread.join(30)
+        assert not self.thread.is_alive()
 
 
 @pytest.fixture(scope="session")
