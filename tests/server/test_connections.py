@@ -28,7 +28,13 @@ def running(app: object, **options: object) -> Iterator[int]:
     listening.bind(("127.0.0.1", 0))
     listening.listen(100)
     protocol = bounded_protocol(**options)  # type: ignore[arg-type]
-    config = uvicorn.Config(app, http=protocol, proxy_headers=False, log_level="error")
+    config = uvicorn.Config(
+        app,
+        http=protocol,
+        proxy_headers=False,
+        log_level="error",
+        timeout_graceful_shutdown=5,
+    )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, args=([listening],))
     thread.start()
