@@ -11,7 +11,7 @@ from PIL import Image
 from pydantic import JsonValue
 from torch import Tensor
 
-from user_itr.data.pictures import Picture, as_rgb, caption_list, picture_list
+from user_itr.data.pictures import Picture, caption_list
 from user_itr.errors import CheckpointError, FeatureError
 from user_itr.features.backbones.base import Backbone
 from user_itr.features.backbones.registry import create_backbone
@@ -26,6 +26,7 @@ from user_itr.model.checkpoint import TrainedModel, load_model
 from user_itr.model.tokenizer import CPU_TOKENS, TokenizedCaptions
 from user_itr.pretrained import DEFAULT
 from user_itr.runtime.loading import Runtime
+from user_itr.runtime.pictures import embed_pictures
 
 Advance = Callable[[int, int], None]
 """Takes (done, total)."""
@@ -146,14 +147,7 @@ class Embedder:
         Raises:
             DataError: if one cannot be decoded, or is no picture.
         """
-        images = picture_list(images)
-        embeddings = np.empty((len(images), self.dim), dtype=np.float32)
-        for start in range(0, len(images), batch_size):
-            pixels = np.stack(
-                [self.preprocess(as_rgb(i, self.draft)) for i in images[start : start + batch_size]]
-            )
-            embeddings[start : start + len(pixels)] = self.encode_pixels(pixels)
-        return embeddings
+        return embed_pictures(self, images, batch_size)
 
     @property
     def draft(self) -> int | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
+from typing import Protocol
 
 import numpy as np
 from PIL import Image
@@ -19,6 +20,28 @@ SENTENCES = 64
 
 FEW = 16
 """Sentences up to which preparing the text network takes longer than it saves."""
+
+
+class Encoder(Protocol):
+    """What makes one vector of an image."""
+
+    @property
+    def dim(self) -> int:
+        """Width D of the joint space."""
+        ...
+
+    @property
+    def draft(self) -> int | None:
+        """`load_image`'s argument of that name."""
+        ...
+
+    def preprocess(self, image: Image.Image) -> np.ndarray:
+        """Scale one RGB image to the network's input."""
+        ...
+
+    def encode_pixels(self, pixels: np.ndarray) -> np.ndarray:
+        """Embed one batch of stacked `preprocess` results: (N, ...) to (N, D) float32."""
+        ...
 
 
 class PictureEncoder(ABC):
@@ -51,14 +74,20 @@ class PictureEncoder(ABC):
         Raises:
             DataError: if one cannot be decoded, or is no picture.
         """
-        images = picture_list(images)
-        embeddings = np.empty((len(images), self.dim), dtype=np.float32)
-        for start in range(0, len(images), batch_size):
-            pixels = np.stack(
-                [self.preprocess(as_rgb(i, self.draft)) for i in images[start : start + batch_size]]
-            )
-            embeddings[start : start + len(pixels)] = self.encode_pixels(pixels)
-        return embeddings
+        return embed_pictures(self, images, batch_size)
+
+
+def embed_pictures(
+    encoder: Encoder, images: Picture | Iterable[Picture], batch_size: int
+) -> np.ndarray:
+    """What `PictureEncoder.encode_images` gives, by any encoder."""
+    pictures = picture_list(images)
+    embeddings = np.empty((len(pictures), encoder.dim), dtype=np.float32)
+    for start in range(0, len(pictures), batch_size):
+        batch = pictures[start : start + batch_size]
+        pixels = np.stack([encoder.preprocess(as_rgb(one, encoder.draft)) for one in batch])
+        embeddings[start : start + len(pixels)] = encoder.encode_pixels(pixels)
+    return embeddings
 
 
 def finite(embeddings: np.ndarray) -> np.ndarray:
