@@ -50,7 +50,7 @@ def _say(error: UserItrError) -> int:
     """Print what is wrong, unless nobody reads or another process says it; the exit code."""
     from user_itr.training.launching import report
 
-    # The process that started this one says it once, whoever else fails with it.
+    # Where another process started this one, that process prints the error once for all.
     if not isinstance(error, ReaderGone) and not report(error=str(error)):
         typer.echo(f"user-itr: {sentence(error)}", err=True)
     return error.exit_code

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 SECONDS_A_LINE = 10.0
-"""Between two lines of progress where there is no terminal."""
+"""Seconds between two lines of progress in a pipe or a log."""
 
 
 class RateColumn(ProgressColumn):

@@ -140,7 +140,7 @@ def _list(ids: Ids) -> list[int | str]:
 
 
 def _gathered(own: Any) -> list[Any]:
-    """What every rank has, in their order; this one's alone where there is no other."""
+    """The values of all ranks, in rank order; without other ranks, this process's value."""
     torch = sys.modules.get("torch")
     if torch is None or not torch.distributed.is_available():
         return [own]
