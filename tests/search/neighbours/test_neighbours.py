@@ -116,12 +116,14 @@ def photos(filled: tuple[Path, np.ndarray]) -> dict[str, np.ndarray]:
 def test_a_graph_finds_nearly_all_and_scores_exactly(
     filled: tuple[Path, np.ndarray], photos: dict[str, np.ndarray]
 ) -> None:
+    """Threads make the graph a little different each time: 400 queries tell its recall to 0.005."""
     rows = Rows(filled[0], 1_000)
     shared = []
-    for query in unit(40, DIM, seed=3):
+    for place, query in enumerate(unit(400, DIM, seed=3)):
         near, exact = by_graph(rows, query, 10), rows.neighbours.near(query, 10)
         assert near is not None
-        check(rows.told(exact), exact[1], photos, query, 10)
+        if place < 40:
+            check(rows.told(exact), exact[1], photos, query, 10)
         score = dict(zip(exact[0].tolist(), exact[1].tolist(), strict=True))
         found = dict(zip(near[0].tolist(), near[1].tolist(), strict=True))
         both = score.keys() & found.keys()
