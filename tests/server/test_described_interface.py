@@ -54,6 +54,7 @@ ROUTES = [
     ("/api/photos/{id}", "GET"),
     ("/api/photos/{id}/thumbnail", "GET"),
     ("/api/photos/{id}/file", "GET"),
+    ("/api/photos/{id}/original", "GET"),
     ("/healthz", "GET"),
     ("/metrics", "GET"),
 ]

@@ -174,3 +174,14 @@ def test_the_index_as_a_whole(client, index, photos):
         "sentences": len(PALETTE),
         "version": __import__("user_itr").__version__,
     }
+
+
+def test_the_photo_is_saved_as_it_is_under_its_name(client, photos, index, encoder):
+    tif = paint(photos / "odd" / "scan.tif", "purple", (200, 100))
+    index.update(photos, encoder)
+    answer = client.get(f"/api/photos/{photo_id(str(tif))}/original")
+    assert answer.content == tif.read_bytes()
+    assert answer.headers["content-type"] == "application/octet-stream"
+    assert answer.headers["content-disposition"] == 'attachment; filename="scan.tif"'
+    tif.write_text("no image any more")
+    assert client.get(f"/api/photos/{photo_id(str(tif))}/original").status_code == 422

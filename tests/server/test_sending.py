@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 from colour_encoder import paint
+from hypothesis import given
+from hypothesis import strategies as st
 from starlette.datastructures import Headers
 from starlette.testclient import TestClient
 
 from user_itr.search.found import photo_id
-from user_itr.server.sending import failed_condition
+from user_itr.server.sending import disposition, failed_condition
 
 TAG = '"abc"'
 DAY = 1_700_000_000  # Tue, 14 Nov 2023 22:13:20 GMT
@@ -138,3 +140,19 @@ def test_head_tells_what_get_would_send(client: TestClient, file: str) -> None:
                 assert head.headers.get(name) == whole.headers.get(name), (path, name)
     assert client.head("/api/photos/0000000000000000/file").status_code == 404
     assert 'method="HEAD"' in client.get("/metrics").text
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="/"), min_size=1))
+def test_the_name_of_a_saved_file_is_read_back(name):
+    http = pytest.importorskip("werkzeug.http", reason="comes with flask")
+    value = disposition("attachment", name)
+    value.encode("ascii")
+    assert value.isprintable()
+    assert http.parse_options_header(value) == ("attachment", {"filename": name})
+
+
+def test_old_programs_get_a_name_of_ascii():
+    assert disposition("inline", "my photo.jpg") == 'inline; filename="my photo.jpg"'
+    assert disposition("attachment", "café 100%.jpg") == (
+        "attachment; filename=\"caf_ 100_.jpg\"; filename*=UTF-8''caf%C3%A9%20100%25.jpg"
+    )

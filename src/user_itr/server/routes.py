@@ -123,19 +123,21 @@ def photo_routes(search: PhotoSearch, pictures: Pictures) -> APIRouter:
     @router.get("/{id}/file", response_class=Response)
     async def file(request: Request, id: Id) -> Response:
         """The photo: the file itself where browsers show its format, else a JPEG of it."""
-        facts = await search.facts(id)
-        photo, answer = await run_in_threadpool(whole, facts)
+        photo, answer = await run_in_threadpool(whole, await search.facts(id))
         if not isinstance(answer, str):
             return rendition(request, answer, RENDITION)
-        return FileAnswer(
-            photo.file,
-            photo.size,
-            answer,
-            facts.path.name,
-            f'"{photo.identity}"',
-            photo.modified,
-            {"Cache-Control": "private, no-cache"},
-        )
+        return sent(photo, answer, "inline")
+
+    @router.get("/{id}/original", response_class=Response)
+    async def original(id: Id) -> Response:
+        """The photo as it is, whatever its format, for who saves it."""
+        photo, kind = await run_in_threadpool(checked, await search.facts(id))
+        return sent(photo, kind or "application/octet-stream", "attachment")
+
+    def sent(photo: OpenPhoto, kind: str, how: Literal["inline", "attachment"]) -> FileAnswer:
+        tag, headers = f'"{photo.identity}"', {"Cache-Control": "private, no-cache"}
+        name = photo.facts.path.name
+        return FileAnswer(photo.file, photo.size, kind, name, tag, photo.modified, headers, how)
 
     def made(facts: PhotoFacts, height: int) -> Rendition:
         try:
@@ -150,13 +152,17 @@ def photo_routes(search: PhotoSearch, pictures: Pictures) -> APIRouter:
 
     def whole(facts: PhotoFacts) -> tuple[OpenPhoto, str | Rendition]:
         """The open file and its media type; a JPEG of it where browsers do not show it."""
+        photo, kind = checked(facts)
+        if kind is not None:
+            return photo, kind
+        with photo.file:
+            return photo, pictures.jpeg(photo, RENDITION)
+
+    def checked(facts: PhotoFacts) -> tuple[OpenPhoto, str | None]:
+        """The open file, which is an image, and its media type where browsers show it."""
         photo = open_photo(facts)
         try:
-            kind = photo.type()
-            if kind is not None:
-                return photo, kind
-            with photo.file:
-                return photo, pictures.jpeg(photo, RENDITION)
+            return photo, photo.type()
         except BaseException:
             photo.file.close()
             raise

@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Mapping
 from email.utils import formatdate, parsedate_to_datetime
-from typing import BinaryIO
+from typing import BinaryIO, Literal
 from urllib.parse import quote
 
 from starlette.concurrency import run_in_threadpool
@@ -20,6 +20,8 @@ CHUNK = 1 << 18
 _TAG = re.compile(r'(W/)?("[\x21\x23-\x7e\x80-\xff]*")')
 _RANGE = re.compile(r"bytes=\s*(\d*)-(\d*)\s*", re.IGNORECASE)
 _MOST_DIGITS = 18
+_NOT_PLAIN = re.compile(r"[^ !#$&'()+,\-.0-9;=@A-Z\[\]^_`a-z{}~]")
+"""What a quoted name may not hold, or programs read in more than one way, such as % and \\."""
 
 ASKED_FOR_HEAD = "user_itr.head"
 """Key of the scope: the request was a HEAD that is answered as a GET, without the content."""
@@ -60,6 +62,7 @@ class FileAnswer(Response):
         tag: its strong entity tag, quoted.
         modified: when it was last changed, in seconds since 1970.
         headers: further ones.
+        kind: whether a browser shows the file, or saves it.
     """
 
     def __init__(
@@ -71,6 +74,7 @@ class FileAnswer(Response):
         tag: str,
         modified: float,
         headers: Mapping[str, str],
+        kind: Literal["inline", "attachment"] = "inline",
     ) -> None:
         self.file = file
         self.size = size
@@ -82,7 +86,7 @@ class FileAnswer(Response):
                 "accept-ranges": "bytes",
                 "etag": tag,
                 "last-modified": formatdate(modified, usegmt=True),
-                "content-disposition": _inline(name),
+                "content-disposition": disposition(kind, name),
             }
         )
 
@@ -171,8 +175,15 @@ def _older(date: str | None, modified: float | None) -> bool | None:
         return None
 
 
-def _inline(name: str) -> str:
-    quoted = quote(name.encode("utf-8", "replace"))
-    if quoted == name:
-        return f'inline; filename="{name}"'
-    return f"inline; filename*=utf-8''{quoted}"
+def disposition(kind: Literal["inline", "attachment"], name: str) -> str:
+    """The value of Content-Disposition, after RFC 6266 and 8187.
+
+    Args:
+        kind: whether a browser shows the content, or saves it.
+        name: of the file; programs that read no other than ASCII get "_" for what is not.
+    """
+    plain = _NOT_PLAIN.sub("_", name)
+    if plain == name:
+        return f'{kind}; filename="{name}"'
+    quoted = quote(name.encode("utf-8", "replace"), safe="")
+    return f"{kind}; filename=\"{plain}\"; filename*=UTF-8''{quoted}"

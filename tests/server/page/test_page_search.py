@@ -13,7 +13,7 @@ def test_newest_photos_stand_first_in_justified_rows(page):
     assert names[0].endswith(".jpg")
     assert [int(name[-7:-4]) for name in names[1:]] == list(range(1, len(names)))
     assert page.text("#title") == "Newest photos"
-    assert page.text("#count") == "60 of 136 photos"
+    assert page.text("#count") == "First 60 of all 136 photos in the index, newest first"
     assert page.find(".label") == []
     boxes = page.run(
         "return [...document.querySelectorAll('#grid .tile:not([hidden])')].map((tile) => {"
@@ -99,7 +99,7 @@ def test_a_search_without_a_close_match_says_so(page):
     page.search("no colour")
     assert page.text("#count").endswith(", none a close match")
     page.search("red")
-    assert "match" not in page.text("#count")
+    assert page.text("#count").endswith(", best match first")
 
 
 def test_the_last_of_two_quick_searches_is_shown(page):
@@ -125,9 +125,9 @@ def test_less_of_something(page):
 
 def test_more_photos_come_as_one_scrolls(page):
     page.search("green")
-    for shown in ("120 of 136 photos", "136 photos"):
+    for shown in ("First 120 of all 136 photos in the index", "All 136 photos in the index"):
         page.run("scrollTo(0, document.body.scrollHeight)")
-        page.wait(lambda shown=shown: page.text("#count") == shown)
+        page.wait(lambda shown=shown: page.text("#count") == f"{shown}, best match first")
     names = page.names()
     assert len(set(names)) == len(names) == 136
     assert page.one("#count").get_attribute("role") == "status"
@@ -174,7 +174,7 @@ def test_a_picture_with_words_pages_reload_and_removal(page, tmp_path):
     page.wait(lambda: page.text("#title") == "Photos like this one")
     page.settle()
     page.run("scrollTo(0, document.body.scrollHeight)")
-    page.wait(lambda: page.text("#count") == "120 of 136 photos")
+    page.wait(lambda: page.text("#count").startswith("First 120 of all 136 photos"))
     assert len(set(page.names())) == len(page.names()) > 100
     page.search("green")
     page.wait(lambda: page.text("#title") == "Photos like this one, and “green”")
@@ -222,7 +222,7 @@ def test_filters(page, photos):
     assert {int(name[-7:-4]) % 6 for name in large} == {4}
     page.one("#filters-button").click()
     page.one("#filters [type=reset]").click()
-    page.wait(lambda: page.text("#count") == "60 of 136 photos")
+    page.wait(lambda: page.text("#count").startswith("First 60 of all 136 photos"))
 
 
 def test_from_later_than_until(page):
@@ -232,7 +232,7 @@ def test_from_later_than_until(page):
     page.run("document.querySelector('[name=before]').value = '2023-10-01'")
     page.one("#filters .main").click()
     page.wait(lambda: page.browser.current_url.endswith("?after=2023-10-01&before=2023-10-31"))
-    page.wait(lambda: page.text("#count") == "31 photos")
+    page.wait(lambda: page.text("#count") == "31 photos fit the filters, newest first")
 
 
 ODD_ONES = (("green", 1), ("yellow", 3), ("orange", 5))

@@ -102,6 +102,9 @@ export const index = () => request("api/index");
 
 export const fileOf = (id) => `api/photos/${encodeURIComponent(id)}/file`;
 
+/** The photo as it is, to be saved. */
+export const originalOf = (id) => `api/photos/${encodeURIComponent(id)}/original`;
+
 /** The smallest thumbnail that is sharp at `height` CSS pixels. */
 export function thumbnailOf(id, height) {
   const needed = 0.9 * height * Math.min(devicePixelRatio, 2);

@@ -1,13 +1,15 @@
 // Puts the parts together: what the address says is searched for and shown.
 
 import * as api from "./api.js";
-import { NOTHING, addressOf, isFiltered, isSearch, keyOf } from "./address.js";
+import { NOTHING, addressOf, keyOf } from "./address.js";
 import { showChip } from "./chip.js";
 import { button, find } from "./dom.js";
 import { Filters, NONE } from "./filters.js";
 import * as format from "./format.js";
 import { Grid } from "./grid.js";
+import { countOf, tabOf, titleOf } from "./headline.js";
 import { installKeys } from "./keys.js";
+import { opened } from "./layers.js";
 import * as messages from "./messages.js";
 import { Navigation } from "./navigation.js";
 import { readPicture, takePictures } from "./picture.js";
@@ -27,7 +29,8 @@ let waiting = null; // for the server to come back
 
 const link = (id) => addressOf(search, id);
 const grid = new Grid(find("#grid"), LOOK, link, open);
-const filters = new Filters((chosen) => navigation.go({ ...search, ...chosen }));
+const typed = () => box.value.trim();
+const filters = new Filters((chosen) => navigation.go({ ...search, q: typed(), ...chosen }));
 const results = new Results(grid, find("#end"), { start, page, failure });
 const viewer = new Viewer({
   addressOf: link,
@@ -40,6 +43,7 @@ const viewer = new Viewer({
   search: (photo) => navigation.go({ ...NOTHING, similar: photo.id }),
   folder: (folder) => navigation.go({ ...NOTHING, folder }),
   more: (photos) => photos === grid.photos && results.more(),
+  named: (name) => (document.title = tabOf(search, name)),
 });
 const navigation = new Navigation(arrive);
 
@@ -63,30 +67,23 @@ function arrive({ search: wanted, viewing, lost, scroll, asked = false }) {
 
 function show(id) {
   const photo = known.get(id) ?? { id };
-  const lists = [grid.photos, viewer.neighbours.photos];
+  const lists = [grid.photos, viewer.about.neighbours.photos];
   viewer.show(photo, lists.find((photos) => photos.some((one) => one.id === id)) ?? [photo]);
 }
 
 function showSearch(lost) {
   box.value = search.q;
   filters.show(search);
-  const title = titleOf(search);
-  find("#title").textContent = title;
-  document.title = isSearch(search) ? `${title} – user-itr` : "user-itr: your photos";
+  find("#title").textContent = titleOf(search);
+  document.title = tabOf(search);
   if (lost) tell("A link cannot carry the picture it was made with: drop the picture again.");
-  else find("#notice").hidden = true;
+  else untell();
   const remove = () => {
-    navigation.go({ ...search, upload: null, similar: "", q: box.value.trim() });
+    navigation.go({ ...search, upload: null, similar: "", q: typed() });
     box.focus();
   };
   const name = search.upload?.name ?? known.get(search.similar)?.name ?? "this photo";
   showChip(find("#chip"), search, name, remove);
-}
-
-function titleOf({ q, similar, upload }) {
-  const words = q.includes('"') ? q : `“${q}”`;
-  if (similar || upload) return q ? `Photos like this one, and ${words}` : "Photos like this one";
-  return q ? `Best matches for ${words}` : "Newest photos";
 }
 
 function start() {
@@ -108,14 +105,8 @@ function page({ photos, total, more, close }) {
   }
   messages.show(find("#message"), photos.length ? null : messages.nothing(search, total), ACTIONS);
   find("#headline").hidden = total === 0;
-  const none = close === false ? ", none a close match" : "";
-  find("#count").textContent = photos.length ? countOf(photos.length, total, more) + none : "";
+  find("#count").textContent = countOf(search, { photos, total, more, close });
   showIndex();
-}
-
-function countOf(shown, total, more) {
-  if (isFiltered(search)) return more ? `${format.photos(shown)} so far` : format.photos(shown);
-  return shown < total ? `${format.count(shown)} of ${format.photos(total)}` : format.photos(total);
 }
 
 function failure(error, first) {
@@ -154,11 +145,18 @@ const ACTIONS = {
 };
 
 function tell(text) {
+  untell();
   const notice = find("#notice");
   notice.textContent = text;
   notice.hidden = false;
+  tell.timer = setTimeout(untell, 8000);
+  tell.closed = opened(untell);
+}
+
+function untell() {
   clearTimeout(tell.timer);
-  tell.timer = setTimeout(() => (notice.hidden = true), 8000);
+  tell.closed?.();
+  find("#notice").hidden = true;
 }
 
 let indexShown = false;
@@ -181,7 +179,7 @@ async function showIndex() {
 
 find("#search").addEventListener("submit", (event) => {
   event.preventDefault();
-  navigation.go({ ...search, q: box.value.trim() });
+  navigation.go({ ...search, q: typed() });
   if (matchMedia("(pointer: coarse)").matches) box.blur(); // puts the keyboard on the screen away
 });
 find(".brand").addEventListener("click", (event) => {
@@ -197,10 +195,10 @@ shorten();
 takePictures(async (file) => {
   const upload = await readPicture(file).catch(() => null);
   if (!upload) {
-    tell(`“${file.name}” could not be read: it was moved or deleted.`);
+    tell(`“${format.isolated(file.name)}” could not be read: it was moved or deleted.`);
     return;
   }
-  navigation.go({ ...search, q: box.value.trim(), similar: "", upload });
+  navigation.go({ ...search, q: typed(), similar: "", upload });
 }, tell);
 installKeys(grid);
 navigation.read();

@@ -2,6 +2,7 @@
 
 import { thumbnailOf } from "./api.js";
 import { icon, make } from "./dom.js";
+import { isolated } from "./format.js";
 import { drawPicture } from "./picture.js";
 
 const SIDE = 34;
@@ -13,10 +14,10 @@ export function showChip(chip, search, name, remove) {
   if (chip.hidden) return;
   chip.append(
     search.upload ? drawn(search.upload) : thumbnail(search.similar),
-    make("span", { class: "name" }, name),
+    make("span", { class: "name", dir: "auto" }, name),
     make("button", {
       type: "button", class: "plain", title: "Remove the picture",
-      "aria-label": `Remove the picture ${name}`,
+      "aria-label": `Remove the picture ${isolated(name)}`,
     }, icon("close")),
   );
   chip.title = name;

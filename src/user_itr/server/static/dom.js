@@ -43,3 +43,9 @@ export function typing(target) {
 export function opensElsewhere(event) {
   return event.button !== 0 || event.ctrlKey || event.metaKey || event.shiftKey || event.altKey;
 }
+
+/** A path, whose folders each read in their own direction and all stand from left to right. */
+export function pathOf(path) {
+  const folders = path.split(/(?<=[/\\])/);
+  return make("span", { dir: "ltr" }, ...folders.map((folder) => make("bdi", {}, folder)));
+}

@@ -3,6 +3,7 @@
 import { FILTERS } from "./address.js";
 import { find, icon, make } from "./dom.js";
 import * as format from "./format.js";
+import { opened } from "./layers.js";
 
 export const NONE = Object.freeze(Object.fromEntries(FILTERS.map((name) => [name, ""])));
 
@@ -24,17 +25,21 @@ export class Filters {
       this.toggle(false);
       change(NONE);
     });
-    this.form.addEventListener("keydown", (event) => {
-      if (event.key !== "Escape") return;
-      this.toggle(false);
-      this.opener.focus();
-    });
     addEventListener("pointerdown", (event) => {
       if (!event.target.closest("#filters, #filters-button")) this.toggle(false);
     });
   }
 
   toggle(open) {
+    if (open === !this.form.hidden) return;
+    if (open) {
+      this.closed = opened(() => {
+        this.toggle(false);
+        this.opener.focus();
+      });
+    } else {
+      this.closed();
+    }
     this.form.hidden = !open;
     this.opener.setAttribute("aria-expanded", String(open));
   }
@@ -52,7 +57,7 @@ export class Filters {
   offerFolders(folders) {
     const select = this.form.elements.folder;
     const options = folders.map(({ path, photos }) =>
-      make("option", { value: path }, `${path} (${format.count(photos)})`),
+      make("option", { value: path }, `${format.isolated(path)} (${format.count(photos)})`),
     );
     const chosen = select.value;
     select.replaceChildren(select.options[0], ...options);
@@ -67,9 +72,9 @@ export class Filters {
     this.active.replaceChildren(
       ...used.map((name) => {
         const text = this.describe(name, search[name]);
-        const label = `Remove the filter ${text}`;
+        const label = `Remove the filter ${format.isolated(text)}`;
         const remove = make("button", { type: "button", title: label, "aria-label": label });
-        remove.append(make("span", {}, text), icon("close"));
+        remove.append(make("span", { dir: "auto" }, text), icon("close"));
         remove.addEventListener("click", () => {
           const rest = used.filter((one) => one !== name).map((one) => [one, search[one]]);
           this.change({ ...NONE, ...Object.fromEntries(rest) });

@@ -29,3 +29,8 @@ export function date(iso) {
   const when = new Date(iso);
   return Number.isNaN(when.getTime()) ? iso : moment.format(when);
 }
+
+const RIGHT_TO_LEFT = /\p{Script=Arabic}|\p{Script=Hebrew}|\p{Script=Syriac}|\p{Script=Thaana}|[\u202a-\u202e\u2066-\u2069\u200e\u200f]/u;
+
+/** Text of a file or a person, within a sentence, whose order it must not change. */
+export const isolated = (text) => (RIGHT_TO_LEFT.test(text) ? `\u2068${text}\u2069` : text);

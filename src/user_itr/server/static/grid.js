@@ -70,7 +70,8 @@ export class Grid {
     const label = format.match(photo.match);
     const image = make("img", { alt: photo.name, loading: "lazy", decoding: "async" });
     image.draggable = false;
-    const instead = make("span", { class: "broken", hidden: true }, icon("picture"), photo.name);
+    const instead = make("span", { class: "broken", hidden: true }, icon("picture"),
+      make("bdi", {}, photo.name));
     image.addEventListener("load", () => {
       image.classList.add("loaded");
       [image.hidden, instead.hidden] = [false, true];
@@ -82,7 +83,7 @@ export class Grid {
     link.title = photo.name;
     if (label) {
       link.append(make("span", { class: "label", "aria-hidden": "true" }, label));
-      link.setAttribute("aria-label", `${photo.name}, ${label}`);
+      link.setAttribute("aria-label", `${format.isolated(photo.name)}, ${label}`);
     }
     link.draggable = false;
     return make("li", { class: "tile", "data-id": photo.id }, link);

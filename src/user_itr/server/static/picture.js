@@ -1,6 +1,7 @@
 // A picture to search by: chosen, dropped or pasted, made small here where the browser can read it.
 
 import { find, make } from "./dom.js";
+import { isolated } from "./format.js";
 
 const SIDE = 640; // models look at less than that
 const SMALL = 5e5; // bytes that are sent as they are
@@ -92,10 +93,10 @@ export function takePictures(onPicture, tell) {
     const isPicture = (file) => file.type.startsWith("image/") || named.test(file.name);
     const pictures = files.filter(isPicture);
     if (!pictures.length) {
-      tell(files.length ? `“${files[0].name}” is not a picture.` : otherwise);
+      tell(files.length ? `“${isolated(files[0].name)}” is not a picture.` : otherwise);
       return;
     }
-    if (pictures.length > 1) tell(`One picture at a time: searching by “${pictures[0].name}”.`);
+    if (pictures.length > 1) tell(`One picture at a time: searching by “${isolated(pictures[0].name)}”.`);
     onPicture(pictures[0]);
   }
 }

@@ -1,29 +1,27 @@
-// One photo, large: its facts, the sentences that describe it, and its neighbours.
+// One photo, large, among those it was opened from.
 
 import * as api from "./api.js";
-import { button, find, make } from "./dom.js";
-import * as format from "./format.js";
-import { Grid } from "./grid.js";
+import { About } from "./about.js";
+import { find } from "./dom.js";
+import { Stage } from "./stage.js";
 
-const SWIPE = 50; // pixels
 const part = (name) => find(`#viewer-${name}`);
 
 export class Viewer {
   /**
    * @param {object} on what to call: `addressOf(id)`, `open(photo, photos)` for a neighbour,
    *   `move(photo)` for the next one, `close(photo)`, `search(photo)`, `folder(path)`, `more()`
-   *   when the last of the photos is reached
+   *   when the last of the photos is reached, `named(name)` when the name of the photo is known,
+   *   and with nothing when none is shown any more
    */
   constructor(on) {
     this.on = on;
     this.dialog = find("#viewer");
-    this.image = part("image");
     this.stop = new AbortController();
     this.photo = null;
     this.photos = [];
-    const look = { rowHeight: () => 84, gap: 4 };
-    const list = find("#viewer-neighbours .grid");
-    this.neighbours = new Grid(list, look, on.addressOf, on.open);
+    this.about = new About(on);
+    this.stage = new Stage(find(".stage", this.dialog), { step: (by) => this.step(by) });
     part("previous").addEventListener("click", () => this.step(-1));
     part("next").addEventListener("click", () => this.step(1));
     part("close").addEventListener("click", () => this.dialog.close());
@@ -39,13 +37,13 @@ export class Viewer {
       event.preventDefault();
       this.step(steps[event.key]);
     });
-    this.followSwipes(find(".stage", this.dialog));
   }
 
   /** Shows a photo, one of `photos`; of a photo from a link only the id is known. */
   show(photo, photos) {
     this.stop.abort();
     this.stop = new AbortController();
+    const { signal } = this.stop;
     this.photo = photo;
     this.photos = photos;
     if (!this.dialog.open) {
@@ -55,14 +53,12 @@ export class Viewer {
     }
     this.dialog.scrollTop = 0;
     find(".about", this.dialog).scrollTop = 0;
-    this.offer(true);
-    this.showKnown(photo);
+    this.about.show(photo);
     this.showSteps();
-    part("facts").replaceChildren();
-    part("captions").hidden = true;
-    const facts = this.loadFacts(photo, this.stop.signal);
-    this.showImage(photo, facts, this.stop.signal);
-    this.loadNeighbours(photo, this.stop.signal);
+    if (photo.name) this.on.named(photo.name);
+    const facts = this.load(photo, signal);
+    this.stage.show(photo, facts, signal);
+    this.about.loadNeighbours(photo, signal);
     if (!this.dialog.contains(document.activeElement)) part("name").focus(); // was on a neighbour
   }
 
@@ -74,9 +70,10 @@ export class Viewer {
 
   forget() {
     this.stop.abort();
+    if (this.photo) this.on.named("");
     this.photo = null;
-    this.image.removeAttribute("src");
-    this.neighbours.clear();
+    this.stage.clear();
+    this.about.clear();
     document.body.style.width = "";
   }
 
@@ -100,140 +97,26 @@ export class Viewer {
     if (place >= photos.length - 3) this.on.more(photos);
   }
 
-  showKnown(photo) {
-    const match = format.match(photo.match);
-    part("name").textContent = photo.name ?? "";
-    part("match").textContent = match;
-    part("match").hidden = !match;
-    part("file").href = api.fileOf(photo.id);
-  }
-
-  /** The thumbnail at once, the photo itself as soon as it is there. */
-  showImage(photo, facts, signal) {
-    const { image } = this;
-    part("trouble").hidden = true;
-    image.alt = photo.name ?? "The photo";
-    image.src = api.thumbnailOf(photo.id, 640);
-    image.hidden = false;
-    this.limitSize(photo);
-    const whole = new Image();
-    whole.src = api.fileOf(photo.id);
-    whole.decode().then(
-      () => {
-        if (!signal.aborted) image.src = whole.src;
-      },
-      async () => {
-        if (signal.aborted) return;
-        image.hidden = !image.complete || image.naturalWidth === 0; // no thumbnail either
-        await facts; // which may say that there is no such photo
-        if (signal.aborted) return;
-        this.tell(
-          "This file cannot be shown: it was moved, deleted or damaged since it was indexed.",
-        );
-      },
-    );
-  }
-
-  limitSize({ width, height }) {
-    const twice = (side) => (side ? `${2 * side}px` : "none"); // small photos are not blown up
-    this.image.style.maxWidth = twice(width);
-    this.image.style.maxHeight = twice(height);
-  }
-
-  /** Says the first thing that went wrong. */
-  tell(text) {
-    if (!part("trouble").hidden) return;
-    part("trouble").textContent = text;
-    part("trouble").hidden = false;
-  }
-
-  async loadFacts(photo, signal) {
+  /** Fetches and shows what the index knows of a photo; gives null where it does not come. */
+  async load(photo, signal) {
     try {
       const facts = await api.facts(photo.id, signal);
-      if (signal.aborted) return;
-      part("name").textContent = facts.name;
-      this.image.alt = facts.name;
-      this.limitSize(facts);
-      this.showFacts(facts);
-      this.showCaptions(facts.captions);
+      if (signal.aborted) return null;
+      this.on.named(facts.name);
+      this.stage.describe(facts);
+      this.about.showFacts(facts);
+      return facts;
     } catch (error) {
-      if (signal.aborted) return;
+      if (signal.aborted) return null;
       if (!(error instanceof api.ApiError)) throw error;
-      if (error.kind === "missing") {
-        part("name").textContent = "No such photo";
-        this.offer(false);
-      }
-      this.tell(
-        error.kind === "missing"
+      const missing = error.kind === "missing";
+      if (missing) this.about.showMissing();
+      this.stage.tell(
+        missing
           ? "This photo is not in the index any more."
           : "The facts of this photo could not be loaded: the server does not answer.",
       );
+      return null;
     }
-  }
-
-  /** What can be done with a photo, which a link to one that is gone does not offer. */
-  offer(whether) {
-    for (const name of ["search", "file", "neighbours"]) part(name).hidden = !whether;
-  }
-
-  showFacts(facts) {
-    const date = facts.taken ? ["Taken", facts.taken] : ["Changed", facts.modified];
-    const folder = button(facts.folder, () => this.on.folder(facts.folder), {
-      class: "link", title: "Show the photos in this folder",
-    });
-    const rows = [
-      [date[0], format.date(date[1])],
-      ["Pixels", format.pixels(facts.width, facts.height)],
-      ["Size", format.bytes(facts.bytes)],
-      ["Folder", folder],
-    ];
-    part("facts").append(
-      ...rows.map(([name, value]) => make("div", {}, make("dt", {}, name), make("dd", {}, value))),
-    );
-    if (!navigator.clipboard) return; // only where the page is trusted: this computer, or https
-    const copy = button("Copy the path", async () => {
-      await navigator.clipboard.writeText(facts.path);
-      copy.lastChild.textContent = "Copied";
-    }, { symbol: "copy", class: "link" });
-    part("facts").append(make("div", {}, make("dt", {}, "File"), make("dd", {}, copy)));
-  }
-
-  showCaptions(captions) {
-    part("captions").hidden = captions.length === 0;
-    find("ul", part("captions")).replaceChildren(
-      ...captions.map(({ text, match }) => {
-        const label = format.match(match);
-        return make("li", {}, text, label ? make("small", {}, label) : "");
-      }),
-    );
-  }
-
-  async loadNeighbours(photo, signal) {
-    const note = find("p", part("neighbours"));
-    note.textContent = "Looking …";
-    this.neighbours.clear();
-    this.neighbours.place();
-    try {
-      const { photos } = await api.neighbours(photo.id, signal);
-      if (signal.aborted) return;
-      const others = photos.filter((other) => other.id !== photo.id).slice(0, 12);
-      note.textContent = others.length ? "" : "There is no other photo in the index.";
-      this.neighbours.show(others);
-    } catch (error) {
-      if (signal.aborted) return;
-      if (!(error instanceof api.ApiError)) throw error;
-      note.textContent = "Similar photos could not be loaded.";
-    }
-  }
-
-  followSwipes(stage) {
-    let from = null;
-    stage.addEventListener("touchstart", (event) => {
-      from = event.touches.length === 1 ? event.touches[0].clientX : null;
-    }, { passive: true });
-    stage.addEventListener("touchend", (event) => {
-      const by = from === null ? 0 : event.changedTouches[0].clientX - from;
-      if (Math.abs(by) > SWIPE && (visualViewport?.scale ?? 1) === 1) this.step(by < 0 ? 1 : -1);
-    }, { passive: true });
   }
 }
