@@ -45,8 +45,8 @@ def load(
     An exported model is computed by ONNX Runtime, and PyTorch is not imported. A run, a checkpoint,
     another device than the CPU and the runtime "torch" take PyTorch, which the extra `train`
     brings. Embeddings of both may be compared. A published dual encoder (CLIP, SigLIP,
-    Chinese-CLIP) is computed by ONNX Runtime; where its folder holds a checkpoint and no ONNX
-    files, these are made once, which takes the extra `train`.
+    Chinese-CLIP, AltCLIP) is computed by ONNX Runtime; where its folder holds a checkpoint and no
+    ONNX files, these are made once, which takes the extra `train`.
 
     Args:
         path: an exported model's folder, a checkpoint's, a run's (its best checkpoint), a published

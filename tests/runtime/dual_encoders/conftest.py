@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from tiny_dual_encoders import FAMILIES, save_dual_encoder
+from tiny_dual_encoders import FAMILIES, as_transformers_js_has_it, save_dual_encoder
 
 from user_itr import load
 
@@ -31,6 +31,7 @@ def published(
             folder.mkdir(parents=True)
             for file in checkpoint.glob("*.json"):
                 shutil.copy(file, folder)
+            as_transformers_js_has_it(family, folder)
             shutil.copytree(made.graphs.text.parent, folder / "onnx")
             folders[family] = folder
     return folders

@@ -52,6 +52,15 @@ def test_pixels_are_those_of_transformers(name, tmp_path):
             assert np.abs(made - wanted).mean() < grey / 50
 
 
+def test_16_bits_a_pixel_become_8_before_they_are_processed(tmp_path):
+    SiglipImageProcessorPil(size=SQUARE).save_pretrained(tmp_path)
+    ours, _ = read_processor(tmp_path)
+    grey = photograph(90, 61).convert("L")
+    deep = Image.fromarray(np.asarray(grey).astype(np.uint16) * 257)
+    assert deep.mode == "I;16"
+    np.testing.assert_array_equal(ours(as_rgb(deep)), ours(as_rgb(grey)))
+
+
 def test_a_strip_takes_no_memory_beyond_its_crop(tmp_path):
     CLIPImageProcessorPil().save_pretrained(tmp_path)
     ours, _ = read_processor(tmp_path)

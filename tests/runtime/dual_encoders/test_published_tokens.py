@@ -108,6 +108,14 @@ def test_ids_fill_a_length_that_the_graph_insists_on(checkpoints):
     np.testing.assert_array_equal(made["input_ids"][1:], wanted)
 
 
+def test_mobileclip_sees_its_padding_as_open_clip_pads(checkpoints, published):
+    wanted = oracle.tokenizer("clip", checkpoints["mobileclip"])(
+        list(TEXTS), padding="max_length", truncation=True, return_tensors="np"
+    )
+    made = inputs_of(published["mobileclip"], TEXTS)["input_ids"]
+    np.testing.assert_array_equal(made, np.where(wanted["attention_mask"], wanted["input_ids"], 0))
+
+
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [

@@ -16,7 +16,7 @@ from transformers.models.chinese_clip.image_processing_pil_chinese_clip import (
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 from transformers.models.siglip.image_processing_pil_siglip import SiglipImageProcessorPil
 
-FAMILIES = ("clip", "siglip", "siglip2", "chinese_clip")
+FAMILIES = ("clip", "mobileclip", "siglip", "siglip2", "chinese_clip", "altclip")
 
 WORDS = (
     "a dog runs through the snow and a man in a red jacket climbs a rock near the water",
@@ -65,7 +65,48 @@ def _edit(file: Path, **values: Any) -> None:
     file.write_text(json.dumps({**known, **values}), "utf-8")
 
 
-def _clip() -> tuple[Any, Any, Any]:
+def as_transformers_js_has_it(family: str, folder: Path) -> None:
+    """Make the JSON files those of the repositories that hold ONNX files alone."""
+    if family == "mobileclip":
+        (folder / "config.json").write_text('{"model_type": "clip"}', "utf-8")
+        old = "CLIPFeatureExtractor"
+        file = folder / "preprocessor_config.json"
+        _edit(file, image_processor_type=old, feature_extractor_type=old)
+        _edit(folder / "tokenizer_config.json", pad_token="!")
+
+
+def _clip(**sizes: Any) -> tuple[Any, Any, Any]:
+    tokenizer = _clip_tokenizer()
+    vocab = tokenizer.get_vocab()
+    text = {
+        **SIDE,
+        "vocab_size": len(vocab),
+        "bos_token_id": vocab["<|startoftext|>"],
+        "eos_token_id": vocab["<|endoftext|>"],
+        "pad_token_id": vocab["<|endoftext|>"],
+        **sizes.pop("text", {}),
+    }
+    vision = {**VISION, **sizes.pop("vision", {})}
+    options = {"projection_dim": 12, **sizes}
+    config = transformers.CLIPConfig(text_config=text, vision_config=vision, **options)
+    processor = CLIPImageProcessorPil(size={"shortest_edge": 32}, crop_size=SQUARE)
+    return tokenizer, processor, transformers.CLIPModel(config)
+
+
+def _mobileclip() -> tuple[Any, Any, Any]:
+    """Pixels as they are, bilinear; and widths and depths that differ as in TinyCLIP."""
+    tokenizer, _, model = _clip(
+        text={"hidden_size": 24, "num_hidden_layers": 2, "num_attention_heads": 3},
+        vision={"hidden_size": 32, "num_hidden_layers": 2, "hidden_act": "gelu"},
+        projection_dim=512,
+    )
+    processor = CLIPImageProcessorPil(
+        size={"shortest_edge": 32}, crop_size=SQUARE, resample=2, do_normalize=False
+    )
+    return tokenizer, processor, model
+
+
+def _clip_tokenizer() -> Any:
     trained = Tokenizer(models.BPE(end_of_word_suffix="</w>"))
     trained.normalizer = normalizers.Lowercase()
     trained.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -82,17 +123,7 @@ def _clip() -> tuple[Any, Any, Any]:
     vocab, merges = _bpe(trained)
     for token in (*(f"{letter}</w>" for letter in alphabet), "<|startoftext|>", "<|endoftext|>"):
         vocab.setdefault(token, len(vocab))
-    tokenizer = transformers.CLIPTokenizer(vocab, merges, model_max_length=77)
-    text = {
-        **SIDE,
-        "vocab_size": len(vocab),
-        "bos_token_id": vocab["<|startoftext|>"],
-        "eos_token_id": vocab["<|endoftext|>"],
-        "pad_token_id": vocab["<|endoftext|>"],
-    }
-    config = transformers.CLIPConfig(text_config=text, vision_config=VISION, projection_dim=12)
-    processor = CLIPImageProcessorPil(size={"shortest_edge": 32}, crop_size=SQUARE)
-    return tokenizer, processor, transformers.CLIPModel(config)
+    return transformers.CLIPTokenizer(vocab, merges, model_max_length=77)
 
 
 def _siglip() -> tuple[Any, Any, Any]:
@@ -180,6 +211,31 @@ def _chinese_clip() -> tuple[Any, Any, Any]:
     )
     processor = ChineseCLIPImageProcessorPil(size=SQUARE, crop_size=SQUARE)
     return tokenizer, processor, transformers.ChineseCLIPModel(config)
+
+
+def _altclip() -> tuple[Any, Any, Any]:
+    specials = ["<s>", "<pad>", "</s>", "<unk>"]
+    trained = Tokenizer(models.Unigram())
+    trained.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace()]
+    )
+    trained.train_from_iterator(
+        WORDS,
+        trainers.UnigramTrainer(
+            vocab_size=160, special_tokens=specials, unk_token="<unk>", show_progress=False
+        ),
+    )
+    pieces = [tuple(one) for one in json.loads(trained.to_str())["model"]["vocab"]]
+    tokenizer = transformers.XLMRobertaTokenizer([*pieces, ("<mask>", 0.0)], model_max_length=60)
+    text = {
+        **SIDE,
+        "vocab_size": len(tokenizer),
+        "max_position_embeddings": 64,
+        "project_dim": 20,
+    }
+    config = transformers.AltCLIPConfig(text_config=text, vision_config=VISION, projection_dim=12)
+    processor = CLIPImageProcessorPil(size={"shortest_edge": 32}, crop_size=SQUARE)
+    return tokenizer, processor, transformers.AltCLIPModel(config)
 
 
 def _bpe(trained: Tokenizer) -> tuple[dict[str, int], list[tuple[str, str]]]:

@@ -20,6 +20,9 @@ class Family:
             `pooler_output` lies in another.
         width: D of the joint space, where the configuration does not say.
         pad_token: where the tokenizer does not say.
+        end_token: that ends each text, where other padding than by this token tells that the text
+            encoder was trained with padding to `positions` that it sees, as open_clip pads.
+        reserved: of the text encoder's position embeddings, those that no token has.
     """
 
     name: str
@@ -30,6 +33,8 @@ class Family:
     projected: bool
     width: int
     pad_token: str
+    end_token: str | None = None
+    reserved: int = 0
 
     def outputs(self, side: str) -> tuple[str, ...]:
         """Names of the output that holds the embeddings of "text" or "image", the best first."""
@@ -37,10 +42,14 @@ class Family:
 
 
 FAMILIES = {
-    "clip": Family("CLIP", "CLIPModel", 77, False, False, True, 512, "<|endoftext|>"),
+    "clip": Family(
+        "CLIP", "CLIPModel", 77, False, False, True, 512, "<|endoftext|>", "<|endoftext|>"
+    ),
     "siglip": Family("SigLIP", "SiglipModel", 64, True, False, False, 768, "</s>"),
     "chinese_clip": Family(
         "Chinese-CLIP", "ChineseCLIPModel", 512, False, True, True, 512, "[PAD]"
     ),
+    "altclip": Family("AltCLIP", "AltCLIPModel", 512, False, True, True, 768, "<pad>", reserved=2),
 }
-"""SigLIP 2 of a fixed resolution is a `siglip` with another tokenizer."""
+"""MobileCLIP and TinyCLIP say that they are a `clip`. SigLIP 2 of a fixed resolution is a `siglip`
+with another tokenizer."""

@@ -113,9 +113,10 @@ def read_architecture(folder: Path) -> Architecture:
         )
     text = config.text_config
     own = config.projection_dim if family.projected else text.projection_size or text.hidden_size
-    return Architecture(
-        family, own or family.width, text.max_position_embeddings or family.positions
-    )
+    positions = family.positions
+    if text.max_position_embeddings is not None:
+        positions = max(text.max_position_embeddings - family.reserved, 2)
+    return Architecture(family, own or family.width, positions)
 
 
 def has_graphs(folder: Path) -> bool:

@@ -92,15 +92,19 @@ def read_text_processor(folder: Path, architecture: Architecture) -> TextProcess
     if isinstance(longest, int) and 0 < longest < limit:
         limit = longest
     names = settings.get("model_input_names")
+    pad_id = _pad_id(tokenizer, folder, settings, family.pad_token)
+    sees_padding = family.end_token is not None and pad_id != tokenizer.token_to_id(
+        family.end_token
+    )
     tokens = CaptionTokenizer(tokenizer, limit)
     with _damage(file):
         tokens(["a dog", ""])
     return TextProcessor(
         file=file,
         tokenizer=tokens,
-        pad_id=_pad_id(tokenizer, folder, settings, family.pad_token),
+        pad_id=pad_id,
         pad_left=settings.get("padding_side", "left" if kind in _PAD_LEFT else "right") == "left",
-        length=limit if family.padded_to_positions else None,
+        length=limit if family.padded_to_positions or sees_padding else None,
         masks=family.needs_mask or not isinstance(names, list) or "attention_mask" in names,
     )
 
