@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import TypeVar
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from user_itr.training.views import StoredRegions
 
 NO_CHANGE = CaptionAugmentation(0.0, mask_id=3, vocabulary=9)
 FIRST_ID = 1000
+T = TypeVar("T")
 
 
 def owners_of(counts: list[int]) -> np.ndarray:
@@ -25,10 +27,13 @@ def owners_of(counts: list[int]) -> np.ndarray:
     return rng.permutation(np.repeat(np.arange(len(counts)), counts)).astype(np.int64)
 
 
-def source(counts: list[int], *, states: bool = False, **options: object) -> BatchSource:
+def source(
+    counts: list[int], *, states: bool = False, distinct: int | None = None, **options: object
+) -> BatchSource:
     """Image i has counts[i] captions, features of 10 + i and feature row N - 1 - i.
 
-    Caption m is CLS, a token FIRST_ID + m some number of times, SEP.
+    Caption m is CLS, a token FIRST_ID + m some number of times, SEP; with `distinct` the captions
+    repeat after so many.
     """
     rng = np.random.default_rng(1)
     total = sum(counts)
@@ -39,8 +44,9 @@ def source(counts: list[int], *, states: bool = False, **options: object) -> Bat
         tuple(f"caption{m}" for m in range(total)),
         owners_of(counts),
     )
-    lengths = rng.integers(1, 7, total)
-    ids = [t for m, n in enumerate(lengths) for t in (1, *[FIRST_ID + m] * n, 2)]
+    texts = np.arange(total) % (distinct or max(total, 1))
+    lengths = rng.integers(1, 7, total)[texts]
+    ids = [t for m, n in zip(texts, lengths, strict=True) for t in (1, *[FIRST_ID + m] * n, 2)]
     words = [w for n in lengths for w in (-1, *range(n), -1)]
     captions = TokenizedCaptions(
         np.array(ids, dtype=np.int64),
@@ -73,7 +79,14 @@ def captions_of(batch: Batch) -> list[int]:
             assert len(set(kept[1:-1])) == 1
             assert not row[~real].any()
             numbers.append(kept[1] - FIRST_ID)
-    return numbers
+    return spread(batch, numbers)
+
+
+def spread(batch: Batch, rows: list[T]) -> list[T]:
+    """What the rows of tokens hold, for each caption."""
+    if batch.caption_text is None:
+        return rows
+    return [rows[row] for row in batch.caption_text.tolist()]
 
 
 @given(
@@ -231,15 +244,17 @@ def test_a_batch_moves_whole() -> None:
     each=st.sampled_from([1, 2, 5]),
     ranks=st.integers(2, 5),
     states=st.booleans(),
+    distinct=st.sampled_from([None, 1, 4]),
 )
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=40)
 def test_shares_make_up_the_whole_batch(
-    counts: list[int], batch_size: int, each: int, ranks: int, states: bool
+    counts: list[int], batch_size: int, each: int, ranks: int, states: bool, distinct: int | None
 ) -> None:
     """Word by word, whatever the augmentation drew; a rank beyond the images has a stand-in."""
     batches = source(
         counts,
         states=states,
+        distinct=distinct,
         batch_size=batch_size,
         captions_per_image=each,
         augmentation=CaptionAugmentation(0.5, mask_id=3, vocabulary=9),
@@ -281,7 +296,7 @@ def caption_words(batch: Batch) -> list[tuple[int, list[object]]]:
         for group, mask in zip(batch.tokens, batch.masks, strict=True)
         for row, real in zip(group, mask, strict=True)
     ]
-    return list(zip(owners, tokens, strict=True))
+    return list(zip(owners, spread(batch, tokens), strict=True))
 
 
 @given(size=st.integers(1, 400), states=st.booleans())
@@ -314,6 +329,34 @@ def test_fewer_groups_encode_to_the_same_embeddings() -> None:
         encoder.encode_groups(fewer.tokens, fewer.masks),
         encoder.encode_groups(batch.tokens, batch.masks),
     )
+
+
+@pytest.mark.parametrize("merge", [True, False])
+def test_equal_captions_of_a_batch_are_one_row(merge: bool) -> None:
+    """Each caption still has its words, its image and its embedding."""
+    torch.manual_seed(0)
+    encoder = TextEncoder(BiGRUTokens(2000, width=12, word_width=6), 10)
+    options = {"batch_size": 40, "captions_per_image": 5, "distinct": 70}
+    batch = next(source([5] * 40, merge_equal=merge, **options).epoch(0))
+    plain = next(source([5] * 40, merge_equal=False, **options).epoch(0))
+    assert plain.caption_text is None
+    assert sum(map(len, batch.tokens)) == (70 if merge else 200)
+    assert captions_of(batch) == captions_of(plain)
+    assert torch.equal(batch.caption_image, plain.caption_image)
+    torch.testing.assert_close(
+        torch.stack(spread(batch, list(encoder.encode_groups(batch.tokens, batch.masks)))),
+        encoder.encode_groups(plain.tokens, plain.masks),
+    )
+
+
+def test_equal_captions_of_a_batch_are_augmented_once() -> None:
+    batches = source(
+        [5] * 40, batch_size=40, captions_per_image=5, distinct=70, augmentation=AUGMENTATION
+    )
+    batch = next(batches.epoch(0))
+    [plain] = source([5] * 40, batch_size=40, captions_per_image=5, distinct=70).epoch(0)
+    words = [tuple(tokens) for _, tokens in caption_words(batch)]  # type: ignore[arg-type]
+    assert len(set(zip(captions_of(plain), words, strict=True))) == 70
 
 
 def test_pairs_in_plain_random_order_show_every_caption_once() -> None:

@@ -314,6 +314,9 @@ class TrainingSettings(_Frozen):
     drop_last: bool = Field(
         default=False, description="leave out an epoch's last batch where it is not full"
     )
+    merge_equal_captions: bool = Field(
+        default=True, description="equal captions of a batch are augmented and encoded once"
+    )
     accumulate: int = Field(default=1, ge=1, le=1_000_000, description="batches an optimizer step")
     precision: Literal["32-true", "bf16-mixed", "16-mixed", "auto"] = Field(
         default="32-true",

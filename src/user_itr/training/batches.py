@@ -40,6 +40,8 @@ class Batch:
         guides: (B, G) float32 guide embeddings, or None without CGE.
         sentences: which captions have the words of another image's; None where nobody asks.
         layout: where this is a rank's share, how the whole batch is shared out.
+        caption_text: (T,) int64, the row among `tokens` of each caption's words, where equal
+            captions share one; None where caption t is row t.
     """
 
     regions: Tensor
@@ -50,6 +52,7 @@ class Batch:
     guides: Tensor | None = None
     sentences: Sentences | None = None
     layout: Layout | None = None
+    caption_text: Tensor | None = None
 
     def to(self, device: torch.device) -> Batch:
         """The batch on a device; from pinned memory, nobody waits for it."""
@@ -62,7 +65,7 @@ class Batch:
 
     def regrouped(self, size: int) -> Batch:
         """The same captions in groups of about `size`: neighbouring groups, padded alike."""
-        wanted = max(1, round(len(self.caption_image) / size))
+        wanted = max(1, round(sum(map(len, self.tokens)) / size))
         if wanted >= len(self.tokens):
             return self
         groups = np.array_split(np.arange(len(self.tokens)), wanted)
@@ -84,6 +87,7 @@ class Batch:
             if self.sentences is None
             else Sentences(change(self.sentences.of_captions), change(self.sentences.of_images)),
             layout,
+            None if self.caption_text is None else change(self.caption_text),
         )
 
 
@@ -127,6 +131,7 @@ class BatchSource:
         order: of an epoch.
         drop_last: leave out a last batch that is not full.
         shared: sentences that several images have, for batches that tell of them.
+        merge_equal: captions of a batch with equal words are one row of tokens, augmented once.
         seed: of order and augmentation.
     """
 
@@ -144,6 +149,7 @@ class BatchSource:
         order: Literal["rounds", "pairs"] = "rounds",
         drop_last: bool = False,
         shared: SharedSentences | None = None,
+        merge_equal: bool = True,
         seed: int = 0,
     ) -> None:
         self.regions = regions
@@ -156,6 +162,7 @@ class BatchSource:
         self.order = order
         self.shared = shared
         self.seed = seed
+        self._text = captions.distinct()[1] if merge_equal else None
         self._captions_of = images.captions_by_image()
         sizes = np.array([len(c) for c in self._captions_of])
         rounds = -(-sizes // captions_per_image)
@@ -212,10 +219,11 @@ class BatchSource:
         caption_image = np.repeat(np.arange(len(images)), [len(c) for c in chosen])
         by_length = np.argsort(self.captions.lengths[captions], kind="stable")
         captions, caption_image = captions[by_length], caption_image[by_length]
-        groups = np.array_split(captions, max(1, round(len(captions) / BUCKET)))
+        encoded, caption_text = self._merged(captions)
+        groups = np.array_split(encoded, max(1, round(len(encoded) / BUCKET)))
         sentences = None if self.shared is None else self.shared.of(captions, images)
         if share[1] > 1:
-            return self._share(images, caption_image, groups, rng, share, sentences)
+            return self._share(images, caption_image, groups, caption_text, rng, share, sentences)
         tokens, masks = zip(*(self._tokens(group, rng) for group in groups), strict=True)
         return Batch(
             self.regions(images, rng),
@@ -225,13 +233,27 @@ class BatchSource:
             torch.from_numpy(caption_image.astype(np.int64)),
             None if self.guides is None else torch.from_numpy(self.guides[images]).float(),
             sentences,
+            caption_text=None if caption_text is None else torch.from_numpy(caption_text),
         )
+
+    def _merged(self, captions: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        """The captions (U,) to encode, in their order, and which one of them each caption is."""
+        if self._text is None:
+            return captions, None
+        _, first, text = np.unique(self._text[captions], return_index=True, return_inverse=True)
+        if len(first) == len(captions):
+            return captions, None
+        order = np.argsort(first)
+        place = np.empty_like(order)
+        place[order] = np.arange(len(order))
+        return captions[first[order]], place[text].astype(np.int64)
 
     def _share(
         self,
         images: np.ndarray,
         caption_image: np.ndarray,
         groups: list[np.ndarray],
+        caption_text: np.ndarray | None,
         rng: np.random.Generator,
         share: tuple[int, int],
         sentences: Sentences | None,
@@ -240,9 +262,13 @@ class BatchSource:
         layout = replace(share_out(images, caption_image, *share), sentences=sentences)
         place = np.arange(len(images))[layout.kept]
         own = np.isin(caption_image, place)
+        wanted = own
+        if caption_text is not None:
+            rows, caption_text = np.unique(caption_text[own], return_inverse=True)
+            wanted = np.isin(np.arange(sum(map(len, groups))), rows)
         parts = [
             self._tokens(group, rng, kept)
-            for group, kept in zip(groups, np.array_split(own, len(groups)), strict=True)
+            for group, kept in zip(groups, np.array_split(wanted, len(groups)), strict=True)
         ]
         tokens, masks = zip(*(part for part in parts if len(part[0])), strict=True)
         guides = None if self.guides is None else self.guides[images[place]]
@@ -259,6 +285,7 @@ class BatchSource:
             None if guides is None else torch.from_numpy(guides).float(),
             sentences,
             layout,
+            None if caption_text is None else torch.from_numpy(caption_text.astype(np.int64)),
         )
 
     def _tokens(

@@ -156,6 +156,7 @@ def prepare(
             if settings.objective.mask_equal_captions
             else None
         ),
+        merge_equal=settings.training.merge_equal_captions,
         seed=settings.training.seed,
     )
     if batches.batches_per_epoch == 0:

@@ -59,7 +59,8 @@ class TrainingStep(nn.Module):
 
     def _encode(self, model: DualEncoder, batch: Batch) -> tuple[Tensor, Tensor]:
         images = model.image(batch.regions, guide=batch.guides)
-        return images, model.text.encode_groups(batch.tokens, batch.masks)
+        captions = model.text.encode_groups(batch.tokens, batch.masks)
+        return images, captions if batch.caption_text is None else captions[batch.caption_text]
 
     def after_backward(self, keys: NewKeys | None) -> None:
         """Put a batch's keys into the queues; its backward pass must be over."""
