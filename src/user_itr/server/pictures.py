@@ -16,9 +16,6 @@ from user_itr.files import replace_file
 from user_itr.search.found import PhotoFacts
 from user_itr.server.decoding import Decoders
 
-SIZES = (160, 320, 640)
-"""Heights of thumbnails in pixels."""
-
 RENDITION = 2_160
 """Height of the picture that stands for a file which browsers do not show."""
 

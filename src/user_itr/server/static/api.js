@@ -1,5 +1,7 @@
 // The server's REST interface. Every failure is an ApiError whose `kind` says what to do about it.
 
+export const PREVIEW = 1440; // height in pixels of a picture that fills most screens
+
 const PAGE = 60;
 const LARGE = 5e6; // bytes of an upload that a server may cut off without an answer
 const KINDS = {
@@ -101,6 +103,8 @@ export const facts = (id, signal) => request(`api/photos/${encodeURIComponent(id
 export const index = () => request("api/index");
 
 export const fileOf = (id) => `api/photos/${encodeURIComponent(id)}/file`;
+
+export const previewOf = (id) => `api/photos/${encodeURIComponent(id)}/thumbnail?size=${PREVIEW}`;
 
 /** The photo as it is, to be saved. */
 export const originalOf = (id) => `api/photos/${encodeURIComponent(id)}/original`;

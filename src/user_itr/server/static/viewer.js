@@ -2,7 +2,9 @@
 
 import * as api from "./api.js";
 import { About } from "./about.js";
-import { find } from "./dom.js";
+import { find, typing } from "./dom.js";
+import { FullScreen } from "./fullscreen.js";
+import { Slides } from "./slides.js";
 import { Stage } from "./stage.js";
 
 const part = (name) => find(`#viewer-${name}`);
@@ -21,7 +23,16 @@ export class Viewer {
     this.photo = null;
     this.photos = [];
     this.about = new About(on);
-    this.stage = new Stage(find(".stage", this.dialog), { step: (by) => this.step(by) });
+    const stage = find(".stage", this.dialog);
+    this.stage = new Stage(stage, { swipe: (by) => this.step(by) });
+    this.fullScreen = new FullScreen(part("full"), stage);
+    this.slides = new Slides(part("slides"), {
+      next: () => this.step(1),
+      held: () => this.stage.zoom.zoomed,
+      changed: (running) => this.dialog.classList.toggle("slides", running),
+    });
+    part("larger").addEventListener("click", () => this.stage.zoom.key("+"));
+    part("smaller").addEventListener("click", () => this.stage.zoom.key("-"));
     part("previous").addEventListener("click", () => this.step(-1));
     part("next").addEventListener("click", () => this.step(1));
     part("close").addEventListener("click", () => this.dialog.close());
@@ -32,11 +43,23 @@ export class Viewer {
       if (shown) on.close(shown);
     });
     this.dialog.addEventListener("keydown", (event) => {
-      const steps = { ArrowLeft: -1, ArrowRight: 1 };
-      if (!(event.key in steps) || event.defaultPrevented || event.altKey) return;
-      event.preventDefault();
-      this.step(steps[event.key]);
+      if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return;
+      if (!typing(event.target) && this.key(event.key, event.target)) event.preventDefault();
     });
+  }
+
+  /** Does what a key asks for; whether it asks for anything. */
+  key(name, target) {
+    const steps = { ArrowLeft: -1, ArrowRight: 1 };
+    const { slides, stage } = this;
+    if (name === " " && !target.closest("button, a")) slides.toggle();
+    else if (name === "f") this.fullScreen.toggle();
+    else if (name === "Escape" && slides.running) slides.toggle(false);
+    else if (name === "Escape" && stage.zoom.zoomed) stage.zoom.reset();
+    else if (stage.zoom.key(name)) return true;
+    else if (name in steps) this.step(steps[name]);
+    else return false;
+    return true;
   }
 
   /** Shows a photo, one of `photos`; of a photo from a link only the id is known. */
@@ -57,7 +80,8 @@ export class Viewer {
     this.showSteps();
     if (photo.name) this.on.named(photo.name);
     const facts = this.load(photo, signal);
-    this.stage.show(photo, facts, signal);
+    if (this.slides.running) this.stage.appear();
+    this.slides.after(this.stage.show(photo, facts, signal));
     this.about.loadNeighbours(photo, signal);
     if (!this.dialog.contains(document.activeElement)) part("name").focus(); // was on a neighbour
   }
@@ -71,17 +95,21 @@ export class Viewer {
   forget() {
     this.stop.abort();
     if (this.photo) this.on.named("");
+    this.slides.toggle(false);
+    this.fullScreen.leave();
     this.photo = null;
     this.stage.clear();
     this.about.clear();
     document.body.style.width = "";
   }
 
+  /** Goes to the next photo, or the one before; whether there is one. */
   step(by) {
     const next = this.photos[this.place() + by];
-    if (!this.photo || !next) return;
+    if (!this.photo || !next) return false;
     this.on.move(next);
     this.show(next, this.photos);
+    return true;
   }
 
   place() {
