@@ -141,11 +141,11 @@ class TransformerTokens(TokenEncoder):
 
     @contextmanager
     def _attention(self, device: torch.device, trains: bool) -> Iterator[None]:
-        """The attention that is fastest for captions on a device (docs/performance.md).
+        """Select the fastest attention for captions on a device (benchmarks/notes).
 
-        They are short: on the CPU the backward pass of PyTorch's fused attention takes several
+        Captions are short: on the CPU the backward pass of PyTorch's fused attention takes several
         times as long as plain products and a softmax. They have many lengths: on a GPU cuDNN's
-        attention, PyTorch's first choice there, makes a plan for every new one.
+        attention, PyTorch's first choice there, makes a plan for every new length.
         """
         if device.type == "cuda":
             with sdpa_kernel(GPU_ATTENTION):
