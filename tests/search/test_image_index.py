@@ -151,7 +151,7 @@ def test_rebuild_with_another_model(
     assert opened.manifest.fingerprint == other.fingerprint
     assert opened.manifest.model == "new model"
     assert len(opened) == 8
-    others = ("index.lock", "photos.db-wal", "photos.db-shm")
+    others = ("index.lock", "photos.db-lock", "photos.db-wal", "photos.db-shm")
     assert sorted(p.name for p in index.path.iterdir() if p.name not in others) == [
         "index.json",
         "photos-2.neighbours",

@@ -28,6 +28,7 @@ COMMANDS = {
     "index": Entry("index", "index_command", "Index folders of photos for search."),
     "search": Entry("search", "search_command", "Find photos by words, by a photo, or by both."),
     "serve": Entry("serve", "serve_command", "Serve an index as a web page and a REST interface."),
+    "albums": Entry("albums", "albums_command", "List albums; write or read them as JSON."),
     "sentences": Entry("describe", "sentences_command", "Index sentences for `describe`."),
     "describe": Entry("describe", "describe_command", "Find the sentences that fit a photo best."),
     "demo": Entry("demo", "demo_command", "Index sample photos and search them, offline."),

@@ -56,6 +56,11 @@ def search_command(
     min_height: int | None = typer.Option(None, "--min-height", min=0, help="Pixels."),
     min_bytes: int | None = typer.Option(None, "--min-bytes", min=0, help="Size of the file."),
     max_bytes: int | None = typer.Option(None, "--max-bytes", min=0, help="Size of the file."),
+    album: str | None = typer.Option(None, "--album", metavar="NAME", help="Only its photos."),
+    favourites: bool = typer.Option(False, "--favourites", help="Only favourites."),
+    everything: bool = typer.Option(
+        False, "--all", help="Also photos that you hid on the page, which are left out else."
+    ),
     exact: bool = typer.Option(
         False, "--exact", help="Compare every photo, also where there are 10,000 or more."
     ),
@@ -83,6 +88,8 @@ def search_command(
     from user_itr.search.match import is_close
     from user_itr.search.query import parse_query, search
 
+    if album is not None:
+        from user_itr.search.albums import in_album
     if query is None and image is None:
         raise ConfigError("nothing to search for; give a text, --image FILE, or both.")
     if image is not None:
@@ -95,8 +102,12 @@ def search_command(
         min_height,
         min_bytes,
         max_bytes,
+        favourites=favourites,
+        hidden="with" if everything else "without",
     )
     opened = ImageIndex.open(index or default_index())
+    if album is not None:
+        filters = in_album(opened, filters, album)
     words = None if query is None else parse_query(query)
     checkpoint = find_model(model, opened.location)
     hits: list[Hit] = []

@@ -1,12 +1,16 @@
-"""Which photos of an index a search may find: by date, folder and size."""
+"""Which photos of an index a search may find: by date, folder, size and what people add."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from typing import Literal
 
 from user_itr.errors import ConfigError
+
+Hidden = Literal["without", "with", "only"]
+"""What is found of the photos that a person hid."""
 
 
 @dataclass(frozen=True)
@@ -23,6 +27,9 @@ class Filters:
         min_height: pixels of the upright photo.
         min_bytes: of the file.
         max_bytes: of the file.
+        album: number of an album that photos are in; see `albums.Albums`.
+        favourites: only photos that are favourites.
+        hidden: what is found of hidden photos.
 
     Raises:
         ConfigError: if a number is negative, a range is empty, or the folder is no path.
@@ -35,6 +42,9 @@ class Filters:
     min_height: int | None = None
     min_bytes: int | None = None
     max_bytes: int | None = None
+    album: int | None = None
+    favourites: bool = False
+    hidden: Hidden = "without"
 
     def __post_init__(self) -> None:
         for name in ("min_width", "min_height", "min_bytes", "max_bytes"):

@@ -11,6 +11,7 @@ import pytest
 from kinds import Kind
 from made_rows import content, file, hash_of, kept, paths, put, unit
 
+from user_itr.errors import ConfigError
 from user_itr.search.filters import Filters
 from user_itr.search.found import photo_id
 from user_itr.search.store.base import LAST, FileState, PhotoStore, fitting
@@ -386,3 +387,16 @@ def test_another_generation_is_another_store(store: PhotoStore, kind: Kind) -> N
     np.testing.assert_allclose(
         store.embedding(photo_id("/p/1")), kept(unit(2, 8)[0], kind.half), atol=1e-7
     )
+
+
+def test_an_index_on_object_storage_keeps_no_albums(store: PhotoStore, kind: Kind) -> None:
+    put(store, ["/p/1"], RED[None])
+    asks = [Filters(album=1), Filters(favourites=True), Filters(hidden="only")]
+    if kind.name == "sqlite":
+        assert store.marks().albums() == []
+        assert [store.count(one) for one in asks] == [0, 0, 0]
+        return
+    for ask in (store.marks, *(lambda one=one: store.count(one) for one in asks)):
+        with pytest.raises(ConfigError, match="keeps no favourites, albums or hidden photos"):
+            ask()
+    assert store.count(Filters(hidden="with")) == 1

@@ -8,7 +8,9 @@ import sqlite3
 import subprocess
 import sys
 from pathlib import Path
+from typing import BinaryIO
 
+import filelock
 import numpy as np
 import pytest
 from colour_encoder import ColourEncoder
@@ -77,6 +79,25 @@ def test_each_moment_of_the_carrying_over_can_be_put_back(
         assert [one.name for one in copy.parent.iterdir()] == ["photos.db"]
         copy.unlink()
     assert damaged > 5, "without the pages of before these copies are of no use"
+
+
+def test_no_other_process_changes_the_file_in_the_middle(
+    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pages of a change that came after the keeping would be carried over without those before."""
+    keep, tried = log_module._keep, []
+
+    def keep_and_try(file: Path, opened: BinaryIO, undo: Path) -> None:
+        keep(file, opened, undo)
+        with pytest.raises(filelock.Timeout):
+            filelock.FileLock(beside(file, "-lock")).acquire(timeout=0)
+        tried.append(file)
+
+    monkeypatch.setattr(log_module, "_keep", keep_and_try)
+    change(store, 1)
+    store._database.carry_over()
+    assert tried == [store._database.file]
+    filelock.FileLock(beside(store._database.file, "-lock")).acquire(timeout=0)
 
 
 def test_who_reads_an_earlier_state_delays_it_and_nothing_is_lost(

@@ -60,7 +60,7 @@ def test_all_is_carried_over(old: Path, encoder: ColourEncoder) -> None:
     red = search_text(index, encoder, "red", k=1)[0]
     assert sentences.describe(index.embedding_of(red.id))[0].text == "something red"
     names = {path.name for path in old.iterdir()}
-    assert names - {"photos.db-wal", "photos.db-shm"} == {
+    assert names - {"photos.db-wal", "photos.db-shm", "photos.db-lock"} == {
         "index.json",
         "index.lock",
         "photos-1.neighbours",

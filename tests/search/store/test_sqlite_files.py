@@ -245,7 +245,7 @@ def make_anothers(file: Path) -> None:
 @pytest.mark.parametrize(
     ("spoil", "says"),
     [
-        (make_newer, r"photos.db: has schema version 2, .* reads up to 1; upgrade user-itr"),
+        (make_newer, r"photos.db: has schema version 3, .* reads up to 2; upgrade user-itr"),
         (make_anothers, r"photos.db: another program made this file; restore"),
         (lambda file: file.write_bytes(b"x" * 40_000), "not a database"),
         (lambda file: file.write_bytes(b""), "another program made this file"),
@@ -280,14 +280,16 @@ def test_a_step_of_the_schema_is_taken_by_a_writer(
     store = store_of(tmp_path)
     put(store, ["/p/1"], unit(1, DIM))
     store.finish()
-    monkeypatch.setattr(schema, "SCHEMA_VERSION", 2)
-    monkeypatch.setattr(schema, "MIGRATIONS", {1: "ALTER TABLE contents ADD COLUMN stars INTEGER"})
+    steps = {1: "", 2: "ALTER TABLE contents ADD COLUMN stars INTEGER"}
+    monkeypatch.setattr(schema, "SCHEMA_VERSION", 3)
+    monkeypatch.setattr(schema, "OLDEST_READ", 3)
+    monkeypatch.setattr(schema, "MIGRATIONS", steps)
     with pytest.raises(IndexStoreError, match="an earlier user-itr made it; run `user-itr index`"):
         store_of(tmp_path, create=False)
     assert len(store_of(tmp_path)) == 1
     assert len(store_of(tmp_path, create=False)) == 1
     connection = sqlite3.connect(tmp_path / "photos.db")
-    assert connection.execute("PRAGMA user_version").fetchone() == (2,)
+    assert connection.execute("PRAGMA user_version").fetchone() == (3,)
     assert connection.execute("SELECT stars FROM contents").fetchall() == [(None,)]
     connection.close()
 
@@ -307,7 +309,7 @@ def test_where_sqlite_has_no_shared_memory(tmp_path: Path, monkeypatch: pytest.M
     )
     with pytest.raises(IndexStoreError, match="write-ahead log"):
         store_of(tmp_path)
-    assert [one.name for one in tmp_path.iterdir()] == []
+    assert [one.name for one in tmp_path.iterdir()] == ["photos.db-lock"]
 
 
 def test_embeddings_are_kept_as_unit_vectors_of_half_precision(tmp_path: Path) -> None:

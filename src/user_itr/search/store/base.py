@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 
 from user_itr.search.filters import Filters
 from user_itr.search.found import Hit, PhotoFacts
 from user_itr.search.location import Location
+
+if TYPE_CHECKING:
+    from user_itr.search.store.marks import Marks
 
 LAST = 2**63 - 1
 """The largest number that a database keeps."""
@@ -87,7 +90,8 @@ class PhotoStore(Protocol):
     """Photos of one generation of an index: what a rebuild makes is another generation.
 
     Reading methods answer from the latest committed state, also while another process writes.
-    Writing methods need the index's lock. Each raises IndexStoreError where the database fails.
+    Writing methods need the index's lock, those of `marks` none. Each raises
+    IndexStoreError where the database fails.
     """
 
     @property
@@ -186,6 +190,14 @@ class PhotoStore(Protocol):
 
     def named(self, words: str, k: int, offset: int = 0) -> list[PhotoFacts]:
         """Files whose name or folder has all of the words, each by its beginning, newest first."""
+        ...
+
+    def marks(self) -> Marks:
+        """What people add: favourites, hidden photos, albums.
+
+        Raises:
+            ConfigError: if the index is on object storage, which keeps none.
+        """
         ...
 
     # Sentences that describe photos.

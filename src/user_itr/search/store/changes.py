@@ -9,6 +9,7 @@ from user_itr.search.found import photo_id
 from user_itr.search.store.base import FileRow, fitting
 from user_itr.search.store.conditions import moment_of, seconds_of
 from user_itr.search.store.listing import HALF, date_of, number_of
+from user_itr.search.store.marks import Edited
 
 
 class FileChange:
@@ -20,11 +21,15 @@ class FileChange:
     Args:
         writer: a connection, in the middle of a change.
         generation: of the index.
+        edited: what becomes of what people added to photos that were edited.
     """
 
-    def __init__(self, writer: sqlite3.Connection, generation: int) -> None:
+    def __init__(
+        self, writer: sqlite3.Connection, generation: int, edited: Edited | None = None
+    ) -> None:
         self.added = 0
         self._writer = writer
+        self._edited = edited
         self._files = f"files_{generation}"
         self._names = f"names_{generation}"
         self._content = (
@@ -53,6 +58,8 @@ class FileChange:
             "sidecar_taken": None if row.taken is None else seconds_of(row.taken),
         }
         folder, name = os.path.split(row.path)
+        if self._edited is not None:
+            self._edited.inherit(folder, name, row.hash)
         place = {"folder": self._number("folders", folder), "name": name}
         before = self._find(row.path)
         if before is not None:

@@ -31,17 +31,30 @@ class Condition(NamedTuple):
 ALL = Condition("1", ())
 
 
-def condition_of(filters: Filters | None, folders: Sequence[tuple[int, str]]) -> Condition:
+class Kept(NamedTuple):
+    """What a database has of what people add to photos.
+
+    Attributes:
+        tables: whether it has the tables; a file of an earlier user-itr has none.
+        hidden: whether any photo is hidden.
+    """
+
+    tables: bool
+    hidden: bool
+
+
+def condition_of(
+    filters: Filters | None, folders: Sequence[tuple[int, str]], kept: Kept
+) -> Condition:
     """The condition that photos which may be found meet.
 
     Args:
-        filters: None for all photos.
+        filters: None for no limits, which leaves hidden photos out.
         folders: numbers and paths of all folders of the index.
+        kept: of the database.
     """
-    if filters is None:
-        return ALL
-    parts: list[str] = []
-    values: list[int] = []
+    filters = Filters() if filters is None else filters
+    parts, values = _of_marks(filters, kept)
     for text, value in (
         ("f.moment >= ?", None if filters.after is None else _seconds(filters.after)),
         ("f.moment < ?", None if filters.before is None else _seconds(filters.before) + DAY),
@@ -60,6 +73,29 @@ def condition_of(filters: Filters | None, folders: Sequence[tuple[int, str]]) ->
         ]
         parts.append(f"f.folder IN ({','.join(map(str, below))})")
     return Condition(" AND ".join(parts), tuple(values)) if parts else ALL
+
+
+def _of_marks(filters: Filters, kept: Kept) -> tuple[list[str], list[int]]:
+    """Conditions on favourites, an album and hidden photos, with their parameters."""
+    if not kept.tables:
+        asks = filters.favourites or filters.album is not None or filters.hidden == "only"
+        return (["0"] if asks else []), []
+    parts: list[str] = []
+    values: list[int] = []
+    if filters.hidden == "only" or (filters.hidden == "without" and kept.hidden):
+        word = "IN" if filters.hidden == "only" else "NOT IN"
+        parts.append(f"f.content {word} ({_CONTENTS.format(table='hidden')})")
+    if filters.favourites:
+        parts.append(f"f.content IN ({_CONTENTS.format(table='favourites')})")
+    if filters.album is not None:
+        table = _CONTENTS.format(table="album_photos")
+        parts.append(f"f.content IN ({table} WHERE m.album = ?)")
+        values.append(fitting(filters.album))
+    return parts, values
+
+
+_CONTENTS = "SELECT x.id FROM {table} m JOIN contents x ON x.hash = m.hash"
+"""Contents in one of the tables of what people add."""
 
 
 def moment_of(taken: datetime | None, mtime_ns: int) -> int:

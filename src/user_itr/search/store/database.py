@@ -1,4 +1,10 @@
-"""The SQLite file of an index: who reads and who writes, and what is told where it fails."""
+"""The SQLite file of an index: who reads and who writes, and what is told where it fails.
+
+Two locks keep writers apart. The index's lock (`Folder.lock`) is for updates, which may run for
+hours. Each change of the file, and each carrying over of its log, takes the lock of the file for as
+long as that lasts: so a short change, such as a photo that is put into an album, waits for a
+moment and not for an update, and `log.carry_over` meets no change in its middle.
+"""
 
 from __future__ import annotations
 
@@ -11,14 +17,19 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from user_itr.errors import IndexStoreError
+import filelock
+
+from user_itr.errors import IndexBusyError, IndexStoreError
 from user_itr.search.location import Folder, store_errors
 from user_itr.search.store.handles import Key, hold, let_go, reading
 from user_itr.search.store.log import beside, carry_over, log_bytes
-from user_itr.search.store.schema import FILE, connect
+from user_itr.search.store.schema import BUSY_SECONDS, FILE, connect
 
 CHECKPOINT_BYTES = 256 << 20
 """Size of the write-ahead log from which on it is carried over in the middle of a run."""
+
+SHORT_LOG_BYTES = 8 << 20
+"""Size of the write-ahead log up to which a short change carries it over at once."""
 
 AT_ONCE = 500
 """Values in one statement."""
@@ -39,13 +50,14 @@ class Database:
         self.file = location.folder / FILE
         self._reading = threading.RLock()
         self._changing = threading.RLock()
+        self._lock = filelock.FileLock(beside(self.file, "-lock"), thread_local=False)
         self._open = _Connections()
         self._opened: os.stat_result | None = None
         self._counts = True
         weakref.finalize(self, self._open.close)
         if create:
             location.folder.mkdir(parents=True, exist_ok=True)
-            with self._changing, self._errors("opened"):
+            with self._errors("opened"), self._locked():
                 self._open.writer = connect(self.file, write=True, create=True)
         with self._reading, self._errors("opened"):
             self._reader()
@@ -96,9 +108,8 @@ class Database:
 
     @contextmanager
     def change(self) -> Iterator[sqlite3.Connection]:
-        """One change, which is committed whole or not at all; only under the index's lock."""
-        self.location.require_lock()
-        with self._changing, self._errors("written"):
+        """One change, which is committed whole or not at all."""
+        with self._errors("written"), self._locked():
             writer = self._writer()
             writer.execute("BEGIN IMMEDIATE")
             try:
@@ -111,11 +122,42 @@ class Database:
         if log_bytes(self.file) > CHECKPOINT_BYTES:
             self.carry_over()
 
-    def carry_over(self) -> None:
+    @contextmanager
+    def short_change(self) -> Iterator[sqlite3.Connection]:
+        """A change by a person, of a few rows; it is in the file itself at once where it can be."""
+        with self.change() as writer:
+            yield writer
+        if log_bytes(self.file) <= SHORT_LOG_BYTES:  # else an update is about to do it
+            self.carry_over(wait_ms=0)
+
+    def carry_over(self, wait_ms: int | None = None) -> None:
         """Bring the write-ahead log into the file; see `log.carry_over`."""
-        with self._changing, self._errors("written"), store_errors(self.location, "written"):
+        with (
+            self._errors("written"),
+            store_errors(self.location, "written"),
+            self._locked(),
+        ):
             if self._open.writer is not None:
-                carry_over(self._open.writer, self.file, self._open.reading(self.file))
+                carry_over(self._open.writer, self.file, self._open.reading(self.file), wait_ms)
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Be the only one, of all threads and processes, that writes to the file."""
+        with self._changing:
+            try:
+                self._lock.acquire(timeout=BUSY_SECONDS, poll_interval=0.01)
+            except filelock.Timeout:
+                raise IndexBusyError(
+                    f"{self.location}: another process is writing to the index; try again."
+                ) from None
+            try:
+                yield
+            finally:
+                self._lock.release()
+
+    def schema_version(self) -> int:
+        """Of the tables as they are now."""
+        return int(self.read("PRAGMA user_version")[0][0])
 
     def _writer(self) -> sqlite3.Connection:
         if self._open.writer is None:

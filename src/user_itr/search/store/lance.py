@@ -15,7 +15,7 @@ from datetime import date, timedelta
 from fnmatch import fnmatch
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import numpy as np
 
@@ -75,8 +75,7 @@ def _session() -> lancedb.Session:
 def connect(location: Location) -> Any:
     """LanceDB's connection to the tables of an index."""
     place = location.folder or location.uri
-    options = dict(location.storage_options)
-    return lancedb.connect(place, storage_options=options, session=_session())
+    return lancedb.connect(place, storage_options={**location.storage_options}, session=_session())
 
 
 class LanceStore:
@@ -294,8 +293,7 @@ class LanceStore:
 
     def newest(self, k: int, offset: int = 0, filters: Filters | None = None) -> list[PhotoFacts]:
         """See `PhotoStore`."""
-        moments = self._moments(filters)
-        return self.facts([id for id, _ in moments[offset : offset + k]])
+        return self.facts([id for id, _ in self._moments(filters)[offset : offset + k]])
 
     def count(self, filters: Filters | None = None) -> int:
         """See `PhotoStore`."""
@@ -308,8 +306,8 @@ class LanceStore:
 
     def folders(self) -> dict[str, int]:
         """See `PhotoStore`."""
-        folders = map(os.path.dirname, self.columns("path")["path"].to_pylist())
-        return dict(sorted(Counter(folders).items()))
+        paths = self.columns("path")["path"].to_pylist()
+        return dict(sorted(Counter(map(os.path.dirname, paths)).items()))
 
     def days(self, filters: Filters | None = None) -> dict[date, int]:
         """See `PhotoStore`."""
@@ -330,6 +328,10 @@ class LanceStore:
         ids = [id for id, _ in self._moments(None) if id in matching]
         return self.facts(ids[offset : offset + k])
 
+    def marks(self) -> NoReturn:
+        """See `PhotoStore`."""
+        raise lance_rows.no_marks(self._location)
+
     def _moments(self, filters: Filters | None) -> list[tuple[str, int]]:
         """Ids and seconds by the clock on the wall, the latest first."""
         names = ["id", "taken", "mtime_ns"] + (["sidecar_taken"] if self._has_state else [])
@@ -341,8 +343,7 @@ class LanceStore:
         return sorted(moments, key=lambda one: (-one[1], one[0]))
 
     def _without_vectors(self, ids: Sequence[str]) -> list[dict[str, Any]]:
-        names = [name for name in self.readable if name != "embedding"]
-        return list(self.taken_from("id", ids, *names).to_pylist())
+        return list(self.taken_from("id", ids, *({*self.readable} - {"embedding"})).to_pylist())
 
     # Sentences that describe photos.
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from user_itr.errors import ConfigError
 from user_itr.search.filters import Filters
 from user_itr.search.found import PhotoFacts, photo_id
 from user_itr.search.store.base import LAST, ContentRow, FileRow, FileState, fitting
@@ -141,6 +142,8 @@ def sql(filters: Filters | None, has_sidecars: bool = True) -> str | None:
     """The condition on the rows of a table, or None where every photo may be found."""
     if filters is None:
         return None
+    if filters.album is not None or filters.favourites or filters.hidden == "only":
+        raise no_marks("this index")
     taken = "coalesce(sidecar_taken, taken)" if has_sidecars else "taken"
     parts = []
     if filters.after is not None:
@@ -162,6 +165,14 @@ def sql(filters: Filters | None, has_sidecars: bool = True) -> str | None:
         if value is not None:
             parts.append(f"{column} {operator} {min(value, most):d}")
     return " AND ".join(parts) or None
+
+
+def no_marks(place: object) -> ConfigError:
+    """The error where favourites, hidden photos or albums are asked for."""
+    return ConfigError(
+        f"{place}: an index on object storage keeps no favourites, albums or hidden photos; index "
+        "into a folder for these."
+    )
 
 
 def quoted(text: str) -> str:

@@ -58,15 +58,18 @@ def log_bytes(file: Path) -> int:
         return 0
 
 
-def carry_over(writer: sqlite3.Connection, file: Path, opened: BinaryIO) -> None:
+def carry_over(
+    writer: sqlite3.Connection, file: Path, opened: BinaryIO, wait_ms: int | None = None
+) -> None:
     """Bring the log into the file, and empty it where no one reads an earlier state.
 
-    Only under the index's lock, and outside of any change.
+    Only under the file's lock, and outside of any change.
 
     Args:
         writer: connection to the file.
         file: with the log beside it.
         opened: the file to read from; see `handles.py`.
+        wait_ms: how long to wait for those who read an earlier state; by default `WAIT_MS`.
 
     Raises:
         OSError: if the disk is full, for instance.
@@ -78,7 +81,7 @@ def carry_over(writer: sqlite3.Connection, file: Path, opened: BinaryIO) -> None
     elif undo.exists():
         raise ValueError(f"{undo.name} is there without a log")
     (waited,) = writer.execute("PRAGMA busy_timeout").fetchone()
-    writer.execute(f"PRAGMA busy_timeout = {WAIT_MS}").fetchall()
+    writer.execute(f"PRAGMA busy_timeout = {WAIT_MS if wait_ms is None else wait_ms}").fetchall()
     try:
         busy, frames, carried = writer.execute("PRAGMA wal_checkpoint(FULL)").fetchone()
         if busy or frames != carried:

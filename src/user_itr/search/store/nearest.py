@@ -13,8 +13,9 @@ from user_itr.search.neighbours import scan
 from user_itr.search.neighbours.search import Neighbours
 from user_itr.search.neighbours.view import GRAPH_MOST, SCORED, Scored
 from user_itr.search.store import listing
-from user_itr.search.store.conditions import ALL, Condition, condition_of
+from user_itr.search.store.conditions import ALL, Condition, Kept, condition_of
 from user_itr.search.store.database import Database, in_parts
+from user_itr.search.store.schema import MARKS_VERSION
 
 REMEMBERED = 50_000
 """Contents of which it is remembered what files hold them, for the next search."""
@@ -60,16 +61,18 @@ class _Read:
 
     Attributes:
         version: of the database.
+        kept: what it has of what people add.
         files: of contents.
         asked: by filters.
     """
 
-    __slots__ = ("asked", "files", "version")
+    __slots__ = ("asked", "files", "kept", "version")
 
-    def __init__(self, version: int) -> None:
+    def __init__(self, version: int, kept: Kept) -> None:
         self.version = version
+        self.kept = kept
         self.files: dict[int, list[FileOf]] = {}
-        self.asked: dict[Filters | None, _Asked] = {None: _Asked(ALL)}
+        self.asked: dict[Filters | None, _Asked] = {None: _Asked(condition_of(None, [], kept))}
 
 
 class NearestFiles:
@@ -89,7 +92,7 @@ class NearestFiles:
         self._database = database
         self._generation = generation
         self._neighbours = neighbours
-        self._last = _Read(-1)
+        self._last = _Read(-1, Kept(tables=False, hidden=False))
 
     def find(
         self, query: np.ndarray, k: int, filters: Filters | None, exact: bool
@@ -109,7 +112,7 @@ class NearestFiles:
             found = None if exact else self._by_graph(query, k, read, asked)
             if found is None:
                 found = self._all(query, k, read, asked)
-            if filters is None and len(read.files) == known:  # all is of one state of the database
+            if asked.condition is ALL and len(read.files) == known:  # all is of one state
                 return found
             if self._database.version() == read.version:  # else the files changed in between
                 return found
@@ -222,8 +225,14 @@ class NearestFiles:
     def _read(self) -> _Read:
         version, last = self._database.version(), self._last
         if version != last.version or len(last.files) > REMEMBERED:
-            last = self._last = _Read(version)
+            last = self._last = _Read(version, self._kept())
         return last
+
+    def _kept(self) -> Kept:
+        if self._database.schema_version() < MARKS_VERSION:
+            return Kept(tables=False, hidden=False)
+        [(hidden,)] = self._ask("SELECT EXISTS (SELECT 1 FROM hidden)")
+        return Kept(tables=True, hidden=bool(hidden))
 
     def _asked(self, read: _Read, filters: Filters | None) -> _Asked:
         asked = read.asked.get(filters)
@@ -233,7 +242,7 @@ class NearestFiles:
                 folders = self._ask("SELECT id, path FROM folders")
             while len(read.asked) > CONDITIONS:
                 read.asked.pop([*read.asked][1], None)  # the first one is that of no filters
-            asked = read.asked[filters] = _Asked(condition_of(filters, folders))
+            asked = read.asked[filters] = _Asked(condition_of(filters, folders, read.kept))
         return asked
 
     def _ask(self, statement: str, values: Sequence[Any] = ()) -> list[Any]:

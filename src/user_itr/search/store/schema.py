@@ -8,10 +8,12 @@
     files_G             a path and the content that it holds
     names_G             words of paths (FTS5); it keeps no texts
     sentences_G         what describes photos
+    albums, album_photos, favourites, hidden
+                        what a person adds; see `marks.py`
 
 A rebuild by another model fills a generation of its own; `index.json` says which one is valid.
-Embeddings, dates and whatever a person adds hang on contents: a file that is renamed, moved or
-copied only points to its content.
+Embeddings and dates hang on contents: a file that is renamed, moved or copied only points to its
+content. What a person adds names contents by their hash, so that it outlasts their rows.
 """
 
 from __future__ import annotations
@@ -29,7 +31,14 @@ FILE = "photos.db"
 APPLICATION_ID = 0x75697472
 """Says in the file's header whose it is ("uitr")."""
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+
+MARKS_VERSION = 2
+"""The version from which on a file has the tables of what people add."""
+
+OLDEST_READ = 1
+"""The version from which on a file is read as it is; a writer brings it up to date."""
+
 PAGE_BYTES = 32_768
 """An embedding of 1,024 numbers takes 2 KB: fifteen fill a page nearly."""
 
@@ -56,6 +65,19 @@ CREATE TABLE counters (
     removed INTEGER NOT NULL DEFAULT 0,
     derived TEXT
 ) STRICT;
+"""
+
+_MARKS_TABLES = """
+CREATE TABLE albums (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE, created INTEGER NOT NULL
+) STRICT;
+CREATE TABLE album_photos (
+    album INTEGER NOT NULL REFERENCES albums (id) ON DELETE CASCADE,
+    hash BLOB NOT NULL,
+    PRIMARY KEY (album, hash)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE favourites (hash BLOB PRIMARY KEY) STRICT, WITHOUT ROWID;
+CREATE TABLE hidden (hash BLOB PRIMARY KEY) STRICT, WITHOUT ROWID;
 """
 
 _GENERATION_TABLES = """
@@ -94,7 +116,7 @@ INSERT INTO counters (generation) VALUES ({g});
 _DROPPED = ("names", "files", "embeddings", "sentences")
 """Tables of a generation, in an order in which they can be dropped."""
 
-MIGRATIONS: dict[int, str] = {}
+MIGRATIONS = {1: _MARKS_TABLES}
 """By version, the statements that lead from it to the next one."""
 
 
@@ -103,7 +125,8 @@ def connect(file: Path, *, write: bool, create: bool = False) -> sqlite3.Connect
 
     Args:
         file: the SQLite file.
-        write: to change it, which needs the index's lock. Migrates it to `SCHEMA_VERSION`.
+        write: to change it, which needs the file's lock; see `database.py`. Migrates it to
+            `SCHEMA_VERSION`.
         create: make it where there is none.
 
     Raises:
@@ -159,7 +182,7 @@ def _create(file: Path) -> None:
             connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
             connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
             connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-            connection.executescript(f"BEGIN;{_SHARED_TABLES}COMMIT;")
+            connection.executescript(f"BEGIN;{_SHARED_TABLES}{_MARKS_TABLES}COMMIT;")
             (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
             if mode != "wal":
                 raise IndexStoreError(
@@ -189,12 +212,12 @@ def _bring_up_to_date(connection: sqlite3.Connection, file: Path, write: bool) -
             f"{file}: has schema version {version}, and this user-itr reads up to "
             f"{SCHEMA_VERSION}; upgrade user-itr, or index into another folder."
         )
-    while version < SCHEMA_VERSION:
-        if not write:
-            raise IndexStoreError(
-                f"{file}: an earlier user-itr made it; run `user-itr index` once to bring it up to "
-                "date."
-            )
+    if not write and version < OLDEST_READ:
+        raise IndexStoreError(
+            f"{file}: an earlier user-itr made it; run `user-itr index` once to bring it up to "
+            "date."
+        )
+    while write and version < SCHEMA_VERSION:
         connection.executescript(
             f"BEGIN IMMEDIATE;{MIGRATIONS[version]};PRAGMA user_version = {version + 1};COMMIT;"
         )

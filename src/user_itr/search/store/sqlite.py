@@ -20,6 +20,7 @@ from user_itr.search.store.changes import FileChange
 from user_itr.search.store.conditions import ALL, seconds_of
 from user_itr.search.store.database import Database, in_parts, marks
 from user_itr.search.store.embeddings import Embeddings, packed, unpacked
+from user_itr.search.store.marks import Edited, Marks
 from user_itr.search.store.nearest import NearestFiles
 
 DERIVED = "photos-{generation}.neighbours"
@@ -54,6 +55,7 @@ class SqliteStore:
         folder = location.folder / DERIVED.format(generation=generation)
         self.neighbours = Neighbours(self._embeddings, folder, dim)
         self._nearest = NearestFiles(self._database, generation, self.neighbours)
+        self._marks = Marks(self._database, generation)
 
     def _is_there(self) -> bool:
         return bool(self._ask("SELECT 1 FROM counters WHERE generation = ?", [self.generation]))
@@ -109,8 +111,9 @@ class SqliteStore:
     ) -> list[str]:
         """See `PhotoStore`."""
         with self._database.change() as writer:
+            edited = Edited(writer, self.generation, [row.hash for row in contents])
             added = sum(self._add_content(writer, row) for row in contents)
-            change = FileChange(writer, self.generation)
+            change = FileChange(writer, self.generation, edited)
             unknown = [row.path for row in files if not change.write(row)]
             removed = sum(change.remove(path) for path in gone)
             self._count(writer, files=change.added - removed, embeddings=added)
@@ -212,8 +215,10 @@ class SqliteStore:
         asked = listing.match_of(words)
         if asked is None:
             return []
+        condition = self._nearest.condition(None)
         where = "f.id IN (SELECT rowid FROM names_{g} WHERE names_{g} MATCH ?)"
-        return self._listed(where, [asked], k, offset)
+        where = f"{where} AND {condition.text}"
+        return self._listed(where, [asked, *condition.values], k, offset)
 
     def count(self, filters: Filters | None = None) -> int:
         """See `PhotoStore`."""
@@ -262,6 +267,10 @@ class SqliteStore:
     ) -> list[PhotoFacts]:
         rows = self._ask(listing.FACTS.format(where=where, g="{g}"), [*values, k, offset])
         return [listing.facts_of(row) for row in rows]
+
+    def marks(self) -> Marks:
+        """See `PhotoStore`."""
+        return self._marks
 
     # Sentences that describe photos.
 
