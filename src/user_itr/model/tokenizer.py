@@ -16,8 +16,8 @@ if TYPE_CHECKING:  # a search needs the tokens, and no PyTorch
     from torch import Tensor
 
 CPU_TOKENS = 1024
-"""Tokens per pass on a CPU: enough for fast matrix products, and few enough that activations stay in
-its cache. Those of 256 captions of BERT-base do not (benchmarks/notes/embedding-captions.md)."""
+"""Tokens per pass on a CPU: enough for fast matrix products, and few enough that activations stay
+in its cache. Those of 256 captions of BERT-base do not (benchmarks/notes/embedding-captions.md)."""
 
 
 @dataclass(frozen=True)
