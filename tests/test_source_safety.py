@@ -130,6 +130,15 @@ def test_onnxruntime_is_imported_where_its_telemetry_is_turned_off() -> None:
     )
 
 
+def test_the_hub_s_library_is_imported_where_its_telemetry_is_turned_off() -> None:
+    library = "huggingface_hub"
+    importers = [path for path in files() if library in imported(ast.parse(path.read_text()))]
+    assert [path.relative_to(SOURCE).as_posix() for path in importers] == ["hub/client.py"]
+    text = importers[0].read_text("utf-8")
+    off = 'os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"'
+    assert text.index(off) < text.index(f"import {library}")
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -46,5 +46,9 @@ class CollectionError(UserItrError):
     """A folder of bulk embeddings cannot be opened, begun or continued."""
 
 
+class DownloadError(UserItrError):
+    """A model cannot be fetched from the Hugging Face hub, or is not what was fetched before."""
+
+
 class MissingExtraError(UserItrError):
     """An optional dependency is needed; the message gives the `pip install` line."""

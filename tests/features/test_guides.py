@@ -91,7 +91,6 @@ def test_which_guides_are_means_of_regions(spec: str, backbone: str | None) -> N
         ("efficientnet-lite9", "did you mean 'efficientnet-lite"),
         ("openclip:ViT-B-32", "did you mean 'open_clip:'"),
         ("poled:", "did you mean 'pooled:'"),
-        ("openai/clip-vit-base-patch32", "did you mean 'transformers:openai/clip-vit-base-patch32"),
         ("zzz", "guide 'zzz' is unknown; choose"),
     ],
 )
@@ -100,6 +99,11 @@ def test_unknown_names_list_what_there_is(spec: str, hint: str) -> None:
         create_guide(spec)
     assert hint in str(caught.value)
     assert all(name in str(caught.value) for name in guide_names())
+
+
+def test_a_guide_that_was_not_fetched_is_said() -> None:
+    with pytest.raises(FeatureError, match="run `user-itr models get nobody/clip`"):
+        create_guide("nobody/clip")
 
 
 def test_the_mean_of_an_unknown_backbone() -> None:

@@ -180,11 +180,8 @@ def test_a_path_that_is_no_folder_is_never_looked_up(source: str) -> None:
 
 
 def test_hub_names_are_read_from_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import huggingface_hub.constants
-
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
-    with pytest.raises(FeatureError, match="neither a folder nor to be had"):
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
+    with pytest.raises(FeatureError, match="run `user-itr models get nobody/tiny-vit`"):
         TransformersVision("nobody/tiny-vit")
 
     folder, _ = make("vit", tmp_path / "model")
@@ -195,3 +192,7 @@ def test_hub_names_are_read_from_the_cache(tmp_path: Path, monkeypatch: pytest.M
     backbone = TransformersVision("nobody/tiny-vit")
     assert backbone.name == "transformers:nobody/tiny-vit"
     assert backbone.weights_hash == hash_files([folder / "model.safetensors"])
+
+    (repository / "snapshots" / ("0" * 40) / "model.safetensors").unlink()
+    with pytest.raises(FeatureError, match=r"get nobody/tiny-vit/model\.safetensors"):
+        TransformersVision("nobody/tiny-vit")

@@ -31,6 +31,7 @@ COMMANDS = {
     "albums": Entry("albums", "albums_command", "List albums; write or read them as JSON."),
     "sentences": Entry("describe", "sentences_command", "Index sentences for `describe`."),
     "describe": Entry("describe", "describe_command", "Find the sentences that fit a photo best."),
+    "models": Entry("models", "app", "List published models, and fetch one."),
     "demo": Entry("demo", "demo_command", "Index sample photos and search them, offline."),
     "train": Entry("train", "train_command", "Train USER."),
     "evaluate": Entry("evaluate", "evaluate_command", "Print recall at K, ranks and rsum."),

@@ -62,6 +62,7 @@ def encode_command(
     from user_itr.bulk.encoding import Engine, encode_collection
     from user_itr.cli.index import MODEL_VARIABLE, load_encoder
     from user_itr.cli.progress import progress_of
+    from user_itr.hub.names import announced_model
 
     given: dict[str, Any] = {}
     for name, value, allowed in (
@@ -74,9 +75,8 @@ def encode_command(
         given[name] = value
     if address is not None and engine != "ray":
         raise ConfigError("--address goes with --engine ray.")
-    checkpoint = model or os.environ.get(MODEL_VARIABLE) or DEFAULT
-    if Path(checkpoint).exists():  # for workers whose folder is another
-        checkpoint = str(Path(checkpoint).resolve())
+    # as recorded, for workers whose folder is another
+    checkpoint = announced_model(model or os.environ.get(MODEL_VARIABLE) or DEFAULT).recorded
     with ExitStack() as listing, progress_of("encoding") as show:
         list_more = listing.enter_context(progress_of("listing"))
 

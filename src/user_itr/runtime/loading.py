@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 from user_itr.errors import CheckpointError, ConfigError
 from user_itr.extras import extra_needed
-from user_itr.pretrained import DEFAULT, PREFIX, shipped_model
+from user_itr.hub.names import announced_model
+from user_itr.pretrained import DEFAULT
 from user_itr.runtime.dual_encoders.layout import is_published
 from user_itr.runtime.encoder import OnnxEncoder
 from user_itr.runtime.exported import is_exported
@@ -50,16 +51,18 @@ def load(
 
     Args:
         path: an exported model's folder, a checkpoint's, a run's (its best checkpoint), a published
-            dual encoder's or one of its ONNX files, or "shipped:NAME".
+            dual encoder's or one of its ONNX files; or a name of a model that ships or was fetched
+            before (see `user_itr.hub.names.resolve_model`). Nothing is downloaded.
         device: where PyTorch computes, "cuda" for instance.
         runtime: "auto", "onnxruntime" or "torch"; see `Embedder` for a checkpoint's.
 
     Raises:
-        CheckpointError: if there is none, it is damaged, or a part it names is not installed.
+        CheckpointError: if it is not on this machine, is damaged, or a part it names is not
+            installed.
         ConfigError: if PyTorch is asked for to compute a published dual encoder.
         MissingExtraError: if it takes PyTorch, and that is not installed.
     """
-    folder = shipped_model(str(path)) if str(path).startswith(PREFIX) else Path(path)
+    folder = announced_model(path).path
     light = runtime != "torch" and (device is None or str(device) == "cpu")
     if is_exported(folder):
         if light:
@@ -78,8 +81,6 @@ def load(
         from user_itr.runtime.dual_encoders.loading import load_published
 
         return load_published(folder)
-    elif not folder.exists():
-        raise CheckpointError(f"{folder}: no such folder; give a checkpoint or a run.")
     with extra_needed(f"{path}: a model that is computed by PyTorch"):
         from user_itr.model import embedder
-    return embedder.load(path, device, runtime)
+    return embedder.load(folder, device, runtime)

@@ -13,6 +13,7 @@ from typing import TypeVar
 import numpy as np
 
 from user_itr.errors import ConfigError, IndexStoreError
+from user_itr.hub.names import recorded_name
 from user_itr.search.encoder import Encoder
 from user_itr.search.filters import Filters
 from user_itr.search.found import Hit, PhotoFacts
@@ -24,7 +25,6 @@ from user_itr.search.preparing import (
     check_model,
     is_there,
     manifest_of,
-    recorded,
     same_generation,
     write_manifest,
 )
@@ -110,13 +110,13 @@ class ImageIndex:
         else:
             manifest = bring_up_to_date(location, Manifest.read(location))
             check_model(location, manifest, encoder)
-            if manifest.model == recorded(model_path):
+            if manifest.model == recorded_name(model_path):
                 return cls(location, manifest, create=True)
         with write_lock(location):  # of two that start here at once, one comes second
             if Manifest.exists(location):
                 manifest = Manifest.read(location)
                 check_model(location, manifest, encoder)
-                manifest = replace(manifest, model=recorded(model_path))
+                manifest = replace(manifest, model=recorded_name(model_path))
             else:
                 check_free(location)
                 manifest = manifest_of(encoder, model_path, generation=1)

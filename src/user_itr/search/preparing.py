@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from user_itr.errors import IndexStoreError
+from user_itr.hub.names import recorded_name
 from user_itr.search.encoder import Encoder
 from user_itr.search.location import LOCK, Location, store_errors
 from user_itr.search.manifest import MANIFEST, Manifest
@@ -57,14 +58,9 @@ def manifest_of(encoder: Encoder, model_path: str | Path, generation: int) -> Ma
         fingerprint=encoder.fingerprint,
         description=encoder.description,
         dim=encoder.dim,
-        model=recorded(model_path),
+        model=recorded_name(model_path),
         generation=generation,
     )
-
-
-def recorded(model_path: str | Path) -> str:
-    """A checkpoint's absolute path, so that it is found from any folder; a name stays as it is."""
-    return str(Path(model_path).absolute()) if Path(model_path).exists() else str(model_path)
 
 
 def same_generation(one: Manifest, other: Manifest) -> bool:

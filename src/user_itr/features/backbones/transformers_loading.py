@@ -16,8 +16,10 @@ import numpy as np
 import torch
 from PIL import Image
 
-from user_itr.errors import FeatureError
+from user_itr.errors import CheckpointError, FeatureError
 from user_itr.features.backbones.base import Backbone, hash_files, refuse_extreme_aspect
+from user_itr.hub.names import announced_model, known_name
+from user_itr.runtime.dual_encoders.layout import model_folder
 
 WEIGHTS = ("model.safetensors", "model-*-of-*.safetensors")
 CONFIGS = ("config.json", "preprocessor_config.json", "processor_config.json", "model*.index.json")
@@ -32,8 +34,8 @@ class TransformersBackbone(Backbone):
     `forward` takes float32 (B, 3, H, W).
 
     Args:
-        source: a folder written by `save_pretrained`, or a model name on the Hugging Face hub,
-            which is downloaded into the hub's cache where it is not there yet.
+        source: a folder written by `save_pretrained`, or the name of a model that was fetched from
+            the Hugging Face hub before; see `user_itr.hub.names.resolve_model`.
 
     Raises:
         FeatureError: if the model or its image processor cannot be loaded, weights are missing, or
@@ -48,10 +50,11 @@ class TransformersBackbone(Backbone):
         folder = _resolve(source)
         weights = [path for pattern in WEIGHTS for path in folder.glob(pattern)]
         if not weights:
-            raise FeatureError(
-                f"{source}: no {WEIGHTS[0]} in the model's folder; load the model with "
-                "transformers and write it again with `save_pretrained`."
-            )
+            remote = known_name(source)
+            remedy = "load the model with transformers and write it again with `save_pretrained`"
+            if remote is not None:
+                remedy = f"run `user-itr models get {remote.repository}/{WEIGHTS[0]}`"
+            raise FeatureError(f"{source}: no {WEIGHTS[0]} in the model's folder; {remedy}.")
         self.source = source
         self.name = f"transformers:{source}"
         self.weights_hash = hash_files(weights)
@@ -141,24 +144,17 @@ class TransformersBackbone(Backbone):
 
 
 def _resolve(source: str) -> Path:
-    """The folder of a local model, or of a hub model's snapshot in the local cache."""
-    folder = Path(source).expanduser()
-    if source and folder.is_dir():
-        return folder
-    if not source or source.startswith((".", "/", "~")) or source.count("/") > 1:
+    """The folder of a local model, or of one that was fetched from the hub; nothing is fetched."""
+    try:
+        named = announced_model(Path(source).expanduser() if source.startswith("~") else source)
+    except CheckpointError as error:
+        if known_name(source) is not None:
+            raise FeatureError(str(error)) from None
         raise FeatureError(
             f"{source!r}: no such folder; give a folder written by `save_pretrained` or a model's "
             "name on the Hugging Face hub."
-        )
-    from huggingface_hub import snapshot_download
-
-    try:
-        return Path(snapshot_download(source, allow_patterns=[*CONFIGS, *WEIGHTS]))  # nosec B615 # its hash is kept
-    except Exception as error:  # the hub client raises its own, httpx's and OSError's families
-        raise FeatureError(
-            f"{source}: neither a folder nor to be had from the Hugging Face hub "
-            f"({_first_line(error)}); check the name, or download the model and give its folder."
-        ) from error
+        ) from None
+    return model_folder(named.path)
 
 
 @contextmanager

@@ -7,9 +7,11 @@ import hashlib
 import re
 from pathlib import Path
 
-from user_itr.errors import FeatureError
+from user_itr.errors import CheckpointError, FeatureError
 from user_itr.features.backbones.base import Backbone
 from user_itr.features.backbones.efficientnet_lite import INPUT_SIZES
+from user_itr.hub.names import known_name, resolve_model
+from user_itr.runtime.dual_encoders.layout import is_published
 
 GUIDES_FOLDER = "guides"
 POOLED = "pooled:"
@@ -43,7 +45,8 @@ def create_guide(spec: str) -> Backbone:
     Args:
         spec: a backbone "efficientnet-lite0" (or 1, 2), "timm:NAME" or "pooled:BACKBONE" for the
             mean of its regions; "transformers:PATH_OR_NAME" or "open_clip:MODEL@PRETRAINED" for
-            the model's own image embedding.
+            the model's own image embedding; the folder or name of a published dual encoder, for
+            its own as well.
 
     Raises:
         FeatureError: if there is no such guide, or its weights cannot be loaded.
@@ -55,7 +58,7 @@ def create_guide(spec: str) -> Backbone:
         from user_itr.features.guides.pooled import PooledGuide
 
         return PooledGuide(backbone, spec)
-    family, _, rest = spec.partition(":")
+    family, _, rest = _whole_name(spec).partition(":")
     if family == "transformers":
         from user_itr.features.guides.transformers_embedding import TransformersEmbedding
 
@@ -71,7 +74,7 @@ def require_guide_name(spec: str) -> None:
     Raises:
         FeatureError: if it is not.
     """
-    if pooled_backbone(spec) is None and not spec.startswith(("transformers:", "open_clip:")):
+    if _whole_name(spec) != spec and not _is_published_model(spec):
         raise FeatureError(
             f"guide {spec!r} is unknown{_suggestion(spec)}; choose one of "
             f"{', '.join(guide_names())}."
@@ -83,12 +86,28 @@ def guide_folder(store: Path, spec: str) -> Path:
 
     The slug is the spec, safe for file names; a spec that it cannot hold whole gets a hash too.
     """
+    spec = _whole_name(spec)
     slug = re.sub(r"[^\w.-]+", "-", spec)
     if len(slug) > 48:
         slug = f"{slug[:16]}--{slug[-30:]}"
     if slug != spec:
         slug = f"{slug.strip('-.')}-{hashlib.sha256(spec.encode()).hexdigest()[:8]}"
     return store / GUIDES_FOLDER / slug
+
+
+def _whole_name(spec: str) -> str:
+    """A guide's name with its family: a model's folder or name alone is one of transformers."""
+    known = pooled_backbone(spec) is not None or spec.startswith(("transformers:", "open_clip:"))
+    return spec if known else f"transformers:{spec}"
+
+
+def _is_published_model(spec: str) -> bool:
+    try:
+        return is_published(resolve_model(spec).path)
+    except CheckpointError as error:
+        if known_name(spec) is None:
+            return False
+        raise FeatureError(str(error)) from None
 
 
 def _suggestion(spec: str) -> str:

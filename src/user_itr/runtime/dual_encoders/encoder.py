@@ -16,6 +16,7 @@ from PIL import Image
 from user_itr.data.pictures import caption_list
 from user_itr.errors import CheckpointError
 from user_itr.features.preprocessing import Preprocess
+from user_itr.hub.cache import folder_title
 from user_itr.model.tokenizer import CPU_TOKENS
 from user_itr.runtime.dual_encoders.hashes import file_hash
 from user_itr.runtime.dual_encoders.image_processor import read_processor
@@ -62,7 +63,7 @@ class PublishedEncoder(PictureEncoder):
         self._processor, self._normalization = read_processor(self.folder)
         self._text_processor: TextProcessor = read_text_processor(self.folder, self._architecture)
         self.fingerprint = self._fingerprint(weights)
-        name = self.folder.resolve().name
+        name = folder_title(self.folder)
         _, _, suffix = self.graphs.text.stem.partition("model")
         parts = [f"{self._architecture.family.name} {name}", f"{self.dim} wide"]
         self.description = ", ".join([*parts, suffix.removeprefix("_")] if suffix else parts)

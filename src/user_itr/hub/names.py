@@ -1,0 +1,101 @@
+"""What the name of a model means, the same wherever one is taken."""
+
+from __future__ import annotations
+
+import logging
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from user_itr.errors import CheckpointError
+from user_itr.hub.cache import MAIN, HubName, fetched_commit, hub_name, snapshot_path
+from user_itr.hub.catalogue import catalogued
+from user_itr.pretrained import PREFIX, shipped_model
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class NamedModel:
+    """A model on this machine.
+
+    Args:
+        path: its folder, or one of its files, which chooses among them.
+        recorded: the name by which it is found again from anywhere: an absolute path, or a name
+            with its commit.
+        notice: a sentence where the name could have meant another model too.
+    """
+
+    path: Path
+    recorded: str
+    notice: str | None = None
+
+
+def resolve_model(name: str | Path) -> NamedModel:
+    """The model of a name; nothing is downloaded.
+
+    Args:
+        name: "shipped:NAME"; a folder, a run, a checkpoint or a file; a short name of
+            `user-itr models`; or OWNER/NAME[@REVISION][/FILE] of the Hugging Face hub. A folder of
+            the name comes before a model that was fetched, and `notice` says so. A `Path` is a path
+            and nothing else.
+
+    Raises:
+        CheckpointError: if it is not on this machine; the message says how to fetch it.
+    """
+    text = str(name)
+    if text.startswith(PREFIX):
+        return NamedModel(shipped_model(text), text)
+    path = Path(name)
+    remote = None if isinstance(name, Path) else known_name(text)
+    if text and os.path.lexists(path):
+        return NamedModel(path, str(path.absolute()), _notice(text, path, remote))
+    if remote is None:
+        raise CheckpointError(f"{text}: no such folder; give a checkpoint or a run.")
+    commit = fetched_commit(remote)
+    if commit is None or not snapshot_path(remote, commit).exists():
+        if catalogued(text):
+            raise CheckpointError(
+                f"{text}: was not fetched from the Hugging Face hub yet; run `user-itr models get "
+                f"{text}`."
+            )
+        raise CheckpointError(
+            f"{text}: no such folder, and no model of this name was fetched from the Hugging Face "
+            f"hub; run `user-itr models get {text}`, or check the path."
+        )
+    return NamedModel(snapshot_path(remote, commit), str(remote.at(commit)))
+
+
+def announced_model(name: str | Path) -> NamedModel:
+    """`resolve_model`, and its notice as a warning of this module's logger."""
+    found = resolve_model(name)
+    if found.notice is not None:
+        logger.warning("%s", found.notice)
+    return found
+
+
+def known_name(text: str) -> HubName | None:
+    """The name on the hub that a short name stands for, or a text is; None for anything else.
+
+    The revision of a short name is left open: it is the one that was fetched.
+    """
+    chosen = catalogued(text)
+    return hub_name(text) if chosen is None else chosen.source.at(None)
+
+
+def recorded_name(name: str | Path) -> str:
+    """`NamedModel.recorded` of a model; what is not on this machine stays as it is."""
+    try:
+        return resolve_model(name).recorded
+    except CheckpointError:
+        return str(name)
+
+
+def _notice(text: str, path: Path, remote: HubName | None) -> str | None:
+    if remote is None or (fetched_commit(remote) is None and not catalogued(text)):
+        return None
+    other = remote.at(remote.revision or MAIN)
+    return (
+        f"{text} is the folder {path.absolute()}, not the model {remote.repository} of the hub; "
+        f"give {other} for that, or ./{text} to leave out this notice."
+    )
