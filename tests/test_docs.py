@@ -41,3 +41,23 @@ def test_every_link_of_a_page_leads_somewhere(page: Path) -> None:
             target = (page.parent / name) if name else page
             assert target.exists(), link
             assert not anchor or anchor in anchors(target), link
+
+
+ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text()
+ANSWERS = re.findall(r"^\| .+ \| `(\S+)` \| `(\w+)` \|$", ARCHITECTURE, re.M)
+
+
+def test_the_architecture_page_answers_twenty_sentences() -> None:
+    assert len(ANSWERS) == 20
+
+
+@pytest.mark.parametrize(("file", "name"), ANSWERS)
+def test_the_file_of_an_answer_defines_its_name(file: str, name: str) -> None:
+    source = (ROOT / "src" / "user_itr" / file).read_text()
+    assert re.search(rf"^(class|def) {name}\b", source, re.M)
+
+
+def test_every_file_that_the_architecture_page_names_exists() -> None:
+    files = [f"/{path.relative_to(ROOT)}" for path in (ROOT / "src").rglob("*.py")]
+    for name in re.findall(r"`([\w/]+\.py)`", ARCHITECTURE):
+        assert any(file.endswith(f"/{name}") for file in files), name
