@@ -14,7 +14,7 @@ from tiny_runs import silent, tiny_settings, write_bert, write_scan_set
 
 from user_itr import Embedder, ImageIndex, load
 from user_itr.config.loading import load_settings
-from user_itr.errors import CheckpointError, DataError
+from user_itr.errors import CheckpointError, ConfigError, DataError
 from user_itr.features.backbones.efficientnet_lite import EfficientNetLite
 from user_itr.features.compact import Compactor
 from user_itr.features.extraction import extract_features
@@ -249,6 +249,29 @@ def test_a_transformer_reads_captions_in_any_order(tmp_path: Path) -> None:
     for size in (1, 2):
         np.testing.assert_allclose(embedder.encode_text(captions, size), whole, atol=1e-5)
     np.testing.assert_allclose(embedder.encode_text(captions[::-1]), whole[::-1], atol=1e-6)
+
+
+@pytest.mark.parametrize("layers", [0, 1, "all"])
+def test_captions_in_bfloat16(tmp_path: Path, layers: int | str) -> None:
+    bert = write_bert(tmp_path / "bert")
+    settings = tiny_settings(
+        write_scan_set(tmp_path / "set"),
+        f"model.text.encoder={bert}",
+        "model.text.cache=false",
+        f"model.text.trainable_layers={layers}",
+    )
+    model = prepare(settings, silent).model
+    captions = ["a dog and a ball and a hat", "cat", "", "the old boat", "cat"]
+    exact = Embedder(model, "cpu").encode_text(captions)
+    fast = Embedder(model, "cpu", text_dtype="bfloat16").encode_text(captions)
+    assert fast.dtype == np.float32
+    np.testing.assert_allclose(np.linalg.norm(fast, axis=1), 1, atol=1e-5)
+    assert 0.99 < (exact * fast).sum(axis=1).min() < 0.9999999
+
+
+def test_a_bigru_has_no_bfloat16(model: TrainedModel) -> None:
+    with pytest.raises(ConfigError, match="in float32 alone"):
+        Embedder(model, "cpu", text_dtype="bfloat16")
 
 
 def test_equal_captions_are_encoded_once(embedder: Embedder) -> None:

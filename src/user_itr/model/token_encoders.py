@@ -50,7 +50,7 @@ class TokenEncoder(nn.Module):
     def forward(self, tokens: Tensor, mask: Tensor) -> Tensor:
         """Token ids (B, L) int64, or cached boundary states (B, L, W) float, to (B, L, width)."""
         states = tokens if tokens.is_floating_point() else self.lower(tokens, mask)
-        return self.upper(states.to(dtype=torch.float32), mask)
+        return self.upper(states.to(dtype=next(self.parameters()).dtype), mask)
 
 
 class TransformerTokens(TokenEncoder):
