@@ -4,8 +4,9 @@
 
 "plain" encodes every caption, in batches of 256 of like length, as `evaluate` did before 0.2;
 "embedder" is what it does now: each text once, at most 1,024 tokens a pass on a CPU; "bfloat16" is
-the same by `evaluate --text-dtype bfloat16`. Weights are random, captions are those of the set. Seconds are of the processor, over all threads, because other
-work on a machine changes those of the clock.
+the same by `evaluate --text-dtype bfloat16`. Weights are random, captions are those of the set.
+Seconds are of the processor, over all threads, because other work on a machine changes those of
+the clock.
 """
 
 from __future__ import annotations

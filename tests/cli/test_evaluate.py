@@ -14,7 +14,14 @@ import torch
 from shell import Command
 
 sys.path.append(str(Path(__file__).parents[1] / "training"))
-from tiny_runs import CAPTIONS, silent, tiny_settings, write_picture_set, write_scan_set
+from tiny_runs import (
+    CAPTIONS,
+    silent,
+    tiny_settings,
+    write_bert,
+    write_picture_set,
+    write_scan_set,
+)
 
 from user_itr import load
 from user_itr.evaluation.document import read_document
@@ -94,6 +101,19 @@ def test_the_table_and_the_document_say_what_a_plain_ranking_says(
     assert stored.ranks.t2i.ranks().tolist() == of_caption.tolist()
     interval = document["intervals"]["i2t"]["R@1"]
     assert interval["low"] <= metrics["i2t"]["R@1"] <= interval["high"]
+
+
+def test_captions_in_bfloat16(command: Command, checkpoint: Path, tmp_path: Path) -> None:
+    bert = write_bert(tmp_path / "bert")
+    words = (f"model.text.encoder={bert}", "model.text.cache=false")
+    settings = tiny_settings(checkpoint.parent / "things", *words)
+    save_model(tmp_path / "model", prepare(settings, silent).model)
+    done = command("evaluate", tmp_path / "model", "--text-dtype", "bfloat16")
+    assert done.code == 0, done.err
+    assert "model: captions were encoded in bfloat16." in " ".join(done.err.split())
+    done = command("evaluate", checkpoint, "--text-dtype", "bfloat16")
+    assert done.code == 2
+    assert "a BiGRU encodes captions in float32 alone" in " ".join(done.err.split())
 
 
 def test_folds_beside_the_whole_split(command: Command, checkpoint: Path, tmp_path: Path) -> None:

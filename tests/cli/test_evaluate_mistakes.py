@@ -38,7 +38,7 @@ def bench(command: Command, tmp_path: Path) -> Bench:
         ("fine", ("--captions-per-image", "0"), "captions per image is 0; give 1 or more"),
         ("fine", ("--images", "{}"), "--images and --format say how a set is read; give it with"),
         ("fine", ("--features", "{}"), "--features goes with a checkpoint, not with files"),
-        ("fine", ("--text-dtype", "bfloat16"), "--text-dtype goes with a checkpoint, not with files"),
+        ("fine", ("--text-dtype", "bfloat16"), "--text-dtype goes with a checkpoint, not"),
         ("fine", ("--text-dtype", "int8"), "--text-dtype 'int8': use float32 or bfloat16"),
         ("fine", ("--data", "{}"), "--caption-image and --data exclude each other"),
         ("fine", ("--table", "html"), "--table 'html': use latex or markdown"),

@@ -316,13 +316,13 @@ class _Loading:
             embedded.captions,
             embedder.fingerprint,
             None if model is None else model.settings.model_dump(mode="json"),
-            notes=self._notes(path),
+            notes=self._notes(name),
         )
 
-    def _notes(self, path: Path) -> tuple[str, ...]:
+    def _notes(self, name: str) -> tuple[str, ...]:
         if self.text_dtype == "float32":
             return ()
-        return (f"{path}: captions were encoded in {self.text_dtype}",)
+        return (f"{name}: captions were encoded in {self.text_dtype}",)
 
 
 def _print(result: EvaluationResult, table: str | None) -> None:
