@@ -20,10 +20,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from lancedb.index import IvfPq
 
-from billion import filled, found, opened, vectors
-from billion_plan import Plan
+from bucket_index import filled, found, ivf_pq, opened, vectors
 from user_itr.search.store.base import ContentRow, FileRow, FileState
 from user_itr.search.store.lance import LanceStore
 from user_itr.search.table import write_lock
@@ -84,14 +82,8 @@ def measure(options: argparse.Namespace, log: Path) -> None:
     urllib.request.urlopen(urllib.request.Request(f"{started[1]}/bench", method="PUT")).close()
     centres = vectors(np.zeros((1, options.width), np.float32), 1, 200)
     queries = vectors(centres, 2**40, 10)
-    plan = Plan(photos=options.rows, width=options.width, shards=1)
     writer = filled(PLACE, centres, 0, options.rows)
-    config = IvfPq(
-        distance_type="dot",
-        num_partitions=plan.partitions,
-        num_sub_vectors=options.width // 16,
-    )
-    writer._table.create_index("embedding", config=config)
+    writer._table.create_index("embedding", config=ivf_pq(options.rows, options.width))
     requests = Requests(log)
     readers: list[LanceStore] = []
     requests.of(
@@ -99,11 +91,11 @@ def measure(options: argparse.Namespace, log: Path) -> None:
         lambda: readers.append(opened(PLACE, options.width)),
     )
     table = readers[0]
-    requests.of("first query, IVF-PQ", lambda: found(table, queries[0], plan))
+    requests.of("first query, IVF-PQ", lambda: found(table, queries[0]))
     for number in (1, 2, 3):
-        requests.of("a later query, IVF-PQ", lambda: found(table, queries[number], plan))  # noqa: B023
+        requests.of("a later query, IVF-PQ", lambda: found(table, queries[number]))  # noqa: B023
     requests.of("look for a newer version", lambda: len(table))
-    requests.of("a later query, exact", lambda: found(table, queries[4], plan, exact=True))
+    requests.of("a later query, exact", lambda: found(table, queries[4], exact=True))
 
     def commit() -> None:
         with write_lock(PLACE):
@@ -116,7 +108,7 @@ def measure(options: argparse.Namespace, log: Path) -> None:
             writer.write(files, contents)
 
     requests.of("commit of 512 rows, with the lock", commit)
-    requests.of("the first query after it", lambda: (len(table), found(table, queries[5], plan)))
+    requests.of("the first query after it", lambda: (len(table), found(table, queries[5])))
 
 
 if __name__ == "__main__":
