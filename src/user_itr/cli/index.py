@@ -229,13 +229,15 @@ def find_model(given: str | None, index: Place) -> str:
     Raises:
         IndexStoreError: if the index's own is gone, or the index's manifest cannot be read.
     """
+    from user_itr.runtime.dual_encoders.names import is_composed
     from user_itr.search.manifest import Manifest
 
     if given is not None:
         return given
     if Manifest.exists(index):
         recorded = Manifest.read(index).model
-        if Path(recorded).is_absolute() and not Path(recorded).exists():
+        gone = Path(recorded).is_absolute() and not Path(recorded).exists()
+        if gone and not is_composed(recorded):
             raise IndexStoreError(
                 f"{index}: made with the checkpoint {recorded}, which is not there any more; "
                 "say with --model where it is now."

@@ -11,6 +11,7 @@ from user_itr.errors import CheckpointError
 from user_itr.hub.cache import MAIN, HubName, fetched_commit, hub_name, snapshot_path
 from user_itr.hub.catalogue import catalogued
 from user_itr.pretrained import PREFIX, shipped_model
+from user_itr.runtime.dual_encoders.names import OPEN_CLIP, absolute_open_clip, pair_of
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +37,8 @@ def resolve_model(name: str | Path) -> NamedModel:
 
     Args:
         name: "shipped:NAME"; a folder, a run, a checkpoint or a file; a short name of
-            `user-itr models`; or OWNER/NAME[@REVISION][/FILE] of the Hugging Face hub. A folder of
+            `user-itr models`; OWNER/NAME[@REVISION][/FILE] of the Hugging Face hub; two of these as
+            TEXT+IMAGE; or "open_clip:MODEL@WEIGHTS". A folder of
             the name comes before a model that was fetched, and `notice` says so. A `Path` is a path
             and nothing else.
 
@@ -46,6 +48,12 @@ def resolve_model(name: str | Path) -> NamedModel:
     text = str(name)
     if text.startswith(PREFIX):
         return NamedModel(shipped_model(text), text)
+    if text.startswith(OPEN_CLIP):
+        name = absolute_open_clip(text)
+        return NamedModel(Path(name), name)
+    pair = pair_of(text)
+    if pair is not None:
+        return _both(*map(resolve_model, pair))
     path = Path(name)
     remote = None if isinstance(name, Path) else known_name(text)
     if text and os.path.lexists(path):
@@ -64,6 +72,15 @@ def resolve_model(name: str | Path) -> NamedModel:
             f"hub; run `user-itr models get {text}`, or check the path."
         )
     return NamedModel(snapshot_path(remote, commit), str(remote.at(commit)))
+
+
+def _both(text: NamedModel, image: NamedModel) -> NamedModel:
+    """The pair of two models."""
+    return NamedModel(
+        Path(f"{text.path}+{image.path}"),
+        f"{text.recorded}+{image.recorded}",
+        text.notice or image.notice,
+    )
 
 
 def announced_model(name: str | Path) -> NamedModel:

@@ -42,19 +42,9 @@ def export_published(folder: Path, architecture: Architecture, out: Path) -> flo
         CheckpointError: if the checkpoint is damaged or lacks weights, cannot be exported, or
             would compute something else.
     """
-    import onnx
-
     model = load_checkpoint(folder, architecture)
     with new_folder(out) as partial:
-        place = partial / "onnx"
-        place.mkdir()
-        for name, graph in _graphs(folder, model, architecture).items():
-            onnx.save_model(
-                graph,
-                str(place / f"{name}.onnx"),
-                save_as_external_data=True,
-                location=f"{name}.onnx_data",
-            )
+        write_graphs(_graphs(folder, model, architecture), partial)
         cosine = _least_cosine(PublishedEncoder(folder, partial, ""), model)
         if not cosine >= LEAST_COSINE:
             raise CheckpointError(
@@ -62,6 +52,21 @@ def export_published(folder: Path, architecture: Architecture, out: Path) -> flo
                 f"PyTorch's, and {LEAST_COSINE} is the least; give its ONNX files instead."
             )
     return cosine
+
+
+def write_graphs(graphs: dict[str, Any], folder: Path) -> None:
+    """Write graphs below `onnx/` in a folder, by the stems of their files, weights beside them."""
+    import onnx
+
+    place = folder / "onnx"
+    place.mkdir()
+    for name, graph in graphs.items():
+        onnx.save_model(
+            graph,
+            str(place / f"{name}.onnx"),
+            save_as_external_data=True,
+            location=f"{name}.onnx_data",
+        )
 
 
 def load_checkpoint(folder: Path, architecture: Architecture) -> Any:
@@ -131,31 +136,39 @@ class _VisionGraph(nn.Module):
 
 def _graphs(folder: Path, model: Any, architecture: Architecture) -> dict[str, Any]:
     """The ONNX graphs of both sides, by the stems of their files."""
+    text = text_graph(folder, _TextGraph(model).eval(), architecture)
+    side = model.config.vision_config.image_size
+    pixels = {"pixel_values": torch.zeros(2, 3, side, side)}
+    batch = {0: torch.export.Dim("batch")}
+    with exporting(folder, "image encoder"):
+        vision = export_graph(
+            _VisionGraph(model).eval(), pixels, {"pixel_values": batch}, "image_embeds"
+        )
+    return {"text_model": text, "vision_model": vision}
+
+
+def text_graph(folder: Path, module: nn.Module, architecture: Architecture) -> Any:
+    """The ONNX graph of a text encoder that takes token ids, and a mask where its family needs it.
+
+    Raises:
+        CheckpointError: if PyTorch cannot export it; the message names `folder`.
+    """
     family = architecture.family
-    batch = torch.export.Dim("batch")
     length = architecture.positions
-    varying: dict[int, Any] = {0: batch}
+    varying: dict[int, Any] = {0: torch.export.Dim("batch")}
     if not family.padded_to_positions:
         varying[1] = torch.export.Dim("length", min=2, max=length)
         length = min(7, length)
     tokens = {"input_ids": torch.arange(2 * length).reshape(2, length) % 7}
     if family.needs_mask or family.padded_to_positions:
         tokens["attention_mask"] = torch.ones(2, length, dtype=torch.int64)
-    side = model.config.vision_config.image_size
-    pixels = {"pixel_values": torch.zeros(2, 3, side, side)}
-    with _exporting(folder, "text encoder"):
-        text = export_graph(
-            _TextGraph(model).eval(), tokens, dict.fromkeys(tokens, varying), "text_embeds"
-        )
-    with _exporting(folder, "image encoder"):
-        vision = export_graph(
-            _VisionGraph(model).eval(), pixels, {"pixel_values": {0: batch}}, "image_embeds"
-        )
-    return {"text_model": text, "vision_model": vision}
+    with exporting(folder, "text encoder"):
+        return export_graph(module, tokens, dict.fromkeys(tokens, varying), "text_embeds")
 
 
 @contextmanager
-def _exporting(folder: Path, side: str) -> Iterator[None]:
+def exporting(folder: Path, side: str) -> Iterator[None]:
+    """Turn what PyTorch raises into a `CheckpointError` that names the folder and the side."""
     try:
         yield
     except UserItrError:

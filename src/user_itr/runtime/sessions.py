@@ -46,6 +46,24 @@ def open_session(
     Raises:
         Exception: of ONNX Runtime's own classes, if it cannot take the model.
     """
+    return _session(model, _options(level))
+
+
+def rewrite(file: Path, out: Path) -> None:
+    """Write an ONNX file again as it is, with its weights in a file beside it.
+
+    Raises:
+        Exception: of ONNX Runtime's own classes, if it cannot take the model or write the files.
+    """
+    options = _options(AS_WRITTEN)
+    options.optimized_model_filepath = os.fspath(out)
+    beside = "session.optimized_model_external_initializers"
+    options.add_session_config_entry(f"{beside}_file_name", f"{out.name}_data")
+    options.add_session_config_entry(f"{beside}_min_size_in_bytes", "1024")
+    _session(file, options)
+
+
+def _options(level: onnxruntime.GraphOptimizationLevel) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads()
     options.inter_op_num_threads = 1
@@ -53,6 +71,10 @@ def open_session(
     options.log_severity_level = 3
     # threads that wait without sleeping take the processor from those that decode
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return options
+
+
+def _session(model: Path | bytes, options: Any) -> Any:
     return onnxruntime.InferenceSession(
         model if isinstance(model, bytes) else os.fspath(model),
         options,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -20,12 +20,36 @@ from user_itr.hub.cache import folder_title
 from user_itr.model.tokenizer import CPU_TOKENS
 from user_itr.runtime.dual_encoders.hashes import file_hash
 from user_itr.runtime.dual_encoders.image_processor import read_processor
-from user_itr.runtime.dual_encoders.layout import find_graphs, model_folder, read_architecture
+from user_itr.runtime.dual_encoders.layout import (
+    Architecture,
+    Graphs,
+    find_graphs,
+    model_folder,
+    read_architecture,
+)
 from user_itr.runtime.dual_encoders.tokens import TextProcessor, read_text_processor
+from user_itr.runtime.dual_encoders.unpacked import weights_beside
 from user_itr.runtime.pictures import FEW, IMAGES, SENTENCES, PictureEncoder
 
 if TYPE_CHECKING:
     from user_itr.runtime.dual_encoders.network import Network
+
+
+@dataclass(frozen=True)
+class TextSide:
+    """A text encoder in place of a model's own.
+
+    Args:
+        folder: of its tokenizer.
+        graph: its ONNX file, made of a checkpoint.
+        architecture: of texts alone.
+        weights: SHA-256 of the checkpoint.
+    """
+
+    folder: Path
+    graph: Path
+    architecture: Architecture
+    weights: str
 
 
 class PublishedEncoder(PictureEncoder):
@@ -44,6 +68,8 @@ class PublishedEncoder(PictureEncoder):
         path: the model's folder, or one of its ONNX files, which chooses the precision.
         made: folder of ONNX files that were made of the model's checkpoint.
         weights: SHA-256 of that checkpoint, which stands for them in the fingerprint.
+        text: what encodes texts, where that is another model.
+        title: for people; the folder's name by default.
 
     Raises:
         CheckpointError: if a file is missing or damaged, asks for code to be run, or is of a family
@@ -55,33 +81,63 @@ class PublishedEncoder(PictureEncoder):
 
     calibration = None
 
-    def __init__(self, path: Path, made: Path | None = None, weights: str | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        made: Path | None = None,
+        weights: str | None = None,
+        text: TextSide | None = None,
+        title: str | None = None,
+    ) -> None:
         self.folder = model_folder(path)
         self._architecture = read_architecture(self.folder)
         self.dim = self._architecture.dim
         self.graphs = find_graphs(made or path)
         self._processor, self._normalization = read_processor(self.folder)
-        self._text_processor: TextProcessor = read_text_processor(self.folder, self._architecture)
-        self.fingerprint = self._fingerprint(weights)
-        name = folder_title(self.folder)
         _, _, suffix = self.graphs.text.stem.partition("model")
-        parts = [f"{self._architecture.family.name} {name}", f"{self.dim} wide"]
+        name = f"{self._architecture.family.name} {title or folder_title(self.folder)}"
+        identity: Any = weights or [file_hash(file) for file in self.graphs.files]
+        self._text_architecture, words = self._architecture, self.folder
+        if text is not None:
+            self._take_texts_of(text)
+            name += f" with texts by {folder_title(text.folder)}"
+            identity = {"images": identity, "texts": text.weights}
+            words = text.folder
+        self._text_processor: TextProcessor = read_text_processor(words, self._text_architecture)
+        self.fingerprint = self._fingerprint(identity)
+        parts = [name, f"{self.dim} wide"]
         self.description = ", ".join([*parts, suffix.removeprefix("_")] if suffix else parts)
         self._sentences = 0
 
-    def _fingerprint(self, weights: str | None) -> str:
+    def _take_texts_of(self, text: TextSide) -> None:
+        if self.graphs.in_one_file:
+            raise CheckpointError(
+                f"{self.graphs.vision}: computes texts and images in one, and an image side needs "
+                "a vision_model.onnx of its own; give a folder that has one, or a checkpoint."
+            )
+        if text.architecture.dim != self.dim:
+            raise CheckpointError(
+                f"{text.folder}: gives texts a width of {text.architecture.dim}, and {self.folder} "
+                f"images one of {self.dim}; give the two models that were trained for each other."
+            )
+        self._text_architecture = text.architecture
+        self.graphs = Graphs(text.graph, self.graphs.vision)
+
+    def _fingerprint(self, weights: Any) -> str:
         text = self._text_processor
+        words = [file_hash(file) for file in text.files]
         identity = {
-            "weights": weights or [file_hash(file) for file in self.graphs.files],
+            "weights": weights,
             "pixels": asdict(self._processor),
             "normalization": asdict(self._normalization),
-            "tokenizer": file_hash(text.file),
+            "tokenizer": words[0] if len(words) == 1 else words,
             "tokens": [
                 text.tokenizer.max_tokens,
                 text.pad_id,
                 text.pad_left,
                 text.length,
                 text.masks,
+                *([] if text.cleaning is None else [text.cleaning]),
             ],
         }
         return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
@@ -90,7 +146,7 @@ class PublishedEncoder(PictureEncoder):
     def _text_as_written(self) -> Network:
         from user_itr.runtime.sessions import AS_WRITTEN, open_model
 
-        return self._network("text", open_model(self.graphs.text, AS_WRITTEN))
+        return self._network("text", open_model(weights_beside(self.graphs.text), AS_WRITTEN))
 
     @cached_property
     def _text(self) -> Network:
@@ -114,7 +170,8 @@ class PublishedEncoder(PictureEncoder):
         from user_itr.runtime.dual_encoders.network import Network
 
         file = self.graphs.text if side == "text" else self.graphs.vision
-        family = self._architecture.family
+        architecture = self._text_architecture if side == "text" else self._architecture
+        family = architecture.family
         outputs = family.outputs(side)
         if self.graphs.in_one_file:  # whose pooler_output is of either side
             outputs = outputs[:1]
@@ -159,7 +216,7 @@ class PublishedEncoder(PictureEncoder):
         self, captions: Sequence[str], length: int | None = None
     ) -> dict[str, np.ndarray]:
         """Captions as the text encoder takes them: `TextProcessor.inputs` of one batch."""
-        tokens = self._text_processor.tokenizer(captions)
+        tokens = self._text_processor.tokens(captions)
         return self._text_processor.inputs(tokens, np.arange(len(tokens)), length)
 
     @cached_property
@@ -187,7 +244,7 @@ class PublishedEncoder(PictureEncoder):
         embeddings: np.ndarray = np.empty((len(captions), self.dim), dtype=np.float32)
         if not captions:
             return embeddings
-        tokens = self._text_processor.tokenizer(captions)
+        tokens = self._text_processor.tokens(captions)
         texts, text_of_caption = tokens.distinct()
         self._sentences += len(texts)
         few = self._sentences <= FEW and not self.graphs.in_one_file

@@ -49,7 +49,11 @@ FAMILIES = {
     "chinese_clip": Family(
         "Chinese-CLIP", "ChineseCLIPModel", 512, False, True, True, 512, "[PAD]"
     ),
+    "open_clip": Family("open_clip", "", 77, True, False, True, 512, "!"),
     "altclip": Family("AltCLIP", "AltCLIPModel", 512, False, True, True, 768, "<pad>", reserved=2),
 }
 """MobileCLIP and TinyCLIP say that they are a `clip`. SigLIP 2 of a fixed resolution is a `siglip`
 with another tokenizer."""
+
+TEXTS = Family("sentence-transformers", "AutoModel", 512, False, True, True, 512, "[PAD]")
+"""A text encoder of sentence-transformers, which goes with the images of another model."""

@@ -35,8 +35,10 @@ DEFAULTS = {
     "ChineseCLIP": _CLIP,
     "Siglip": {"resample": 3, **_WHOLE},
     "ViT": {"resample": 2, **_WHOLE},
+    "OpenCLIP": _CLIP,
 }
-"""Of transformers' classes NAMEImageProcessor, where the file leaves a field out."""
+"""Of transformers' classes NAMEImageProcessor, where the file leaves a field out; and of open_clip,
+as we write it down."""
 
 MOST_PIXELS = 2**24
 """Of an image scaled whole: 224 pixels on the shorter side, and 334 times that on the longer."""
@@ -95,8 +97,8 @@ class ImageProcessor:
         A strip is not scaled whole, but only where the crop lies, which is the same up to rounding.
         """
         height, width = self._scaled(image)
-        top, kept_height = _kept(height, self.height)
-        left, kept_width = _kept(width, self.width)
+        top, kept_height = self._kept(height, self.height)
+        left, kept_width = self._kept(width, self.width)
         if height * width <= MOST_PIXELS:
             whole = np.asarray(image.resize((width, height), self.resample))
             pixels = whole[top : top + kept_height, left : left + kept_width]
@@ -128,10 +130,21 @@ class ImageProcessor:
             return longer, self.scaled
         return self.scaled, longer
 
+    def _kept(self, length: int, crop: int) -> tuple[int, int]:
+        """Start and length of what a central crop keeps."""
+        return (0, length) if length <= crop else (self._half(length - crop), crop)
 
-def _kept(length: int, crop: int) -> tuple[int, int]:
-    """Start and length of what a central crop keeps."""
-    return (0, length) if length <= crop else ((length - crop) // 2, crop)
+    def _half(self, spare: int) -> int:
+        """Pixels before the crop, of those that it leaves out."""
+        return spare // 2
+
+
+@dataclass(frozen=True)
+class OpenClipProcessor(ImageProcessor):
+    """The same as open_clip has it: half a pixel goes to the even neighbour, as in torchvision."""
+
+    def _half(self, spare: int) -> int:
+        return round(spare / 2)
 
 
 @dataclass(frozen=True)
@@ -185,7 +198,8 @@ def read_processor(folder: Path) -> tuple[ImageProcessor, Normalization]:
     normalization = Normalization(scale, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
     if config.do_normalize:
         normalization = Normalization(scale, config.image_mean, config.image_std)
-    return _processor(config, file), normalization
+    kind_of_crop = OpenClipProcessor if name == "OpenCLIP" else ImageProcessor
+    return _processor(config, file, kind_of_crop), normalization
 
 
 def _read(folder: Path) -> tuple[Path, dict[str, Any]]:
@@ -198,7 +212,7 @@ def _read(folder: Path) -> tuple[Path, dict[str, Any]]:
     return second, values
 
 
-def _processor(config: ProcessorConfig, file: Path) -> ImageProcessor:
+def _processor(config: ProcessorConfig, file: Path, kind: type[ImageProcessor]) -> ImageProcessor:
     size, crop = config.size, config.crop_size
     scaled: tuple[int, int] | int | None = None
     if config.do_resize:
@@ -210,9 +224,9 @@ def _processor(config: ProcessorConfig, file: Path) -> ImageProcessor:
     if config.do_center_crop:
         if crop.height is None or crop.width is None:
             raise CheckpointError(f"{file}: crop_size lacks height and width.")
-        return ImageProcessor(crop.height, crop.width, scaled, resample)
+        return kind(crop.height, crop.width, scaled, resample)
     if not isinstance(scaled, tuple):
         raise CheckpointError(
             f"{file}: gives images of different sizes; set do_center_crop, or a height and a width."
         )
-    return ImageProcessor(*scaled, scaled, resample)
+    return kind(*scaled, scaled, resample)

@@ -16,6 +16,8 @@ from pathlib import Path
 from user_itr.errors import CheckpointError
 from user_itr.runtime.dual_encoders.families import FAMILIES, Family
 from user_itr.runtime.dual_encoders.json_files import ModelConfig, read_object, validated
+from user_itr.runtime.dual_encoders.names import is_composed
+from user_itr.runtime.dual_encoders.sentence_modules import MODULES_FILE, whole_model
 
 CONFIG_FILE = "config.json"
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")
@@ -73,7 +75,12 @@ class Graphs:
 
 
 def is_published(path: Path) -> bool:
-    """Whether a path is that of a published model: its folder, or one of its ONNX files."""
+    """Whether a path is that of a published model: its folder, or one of its ONNX files.
+
+    So is the name of a composed one, as a path.
+    """
+    if is_composed(path) or (path / MODULES_FILE).is_file():
+        return True
     if path.suffix == ".onnx" and path.is_file():
         return True
     if (path / "onnx").is_dir():
@@ -85,9 +92,15 @@ def is_published(path: Path) -> bool:
 
 
 def model_folder(path: Path) -> Path:
-    """The folder of the model that a path names, by itself or by one of its ONNX files."""
+    """The folder of the model that a path names, by itself or by one of its ONNX files.
+
+    Of a folder of sentence-transformers that holds one model, that model's.
+
+    Raises:
+        CheckpointError: if `modules.json` is damaged.
+    """
     if path.suffix != ".onnx" or not path.is_file():
-        return path
+        return whole_model(path)
     return path.parent.parent if path.parent.name == "onnx" else path.parent
 
 
@@ -106,6 +119,11 @@ def read_architecture(folder: Path) -> Architecture:
             "resolution, such as siglip2-base-patch16-256."
         )
     family = FAMILIES.get(config.model_type)
+    if family is None and (folder / MODULES_FILE).is_file():
+        raise CheckpointError(
+            f"{file}: model_type is {config.model_type!r}, which encodes texts alone; name the "
+            f"model of the images too, as {folder}+IMAGE_FOLDER."
+        )
     if family is None:
         raise CheckpointError(
             f"{file}: model_type is {config.model_type!r}; user-itr runs the dual encoders "

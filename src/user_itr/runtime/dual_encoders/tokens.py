@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tokenizers import BertWordPieceTokenizer, Tokenizer, normalizers
+from tokenizers import Tokenizer, normalizers
 
 from user_itr.errors import CheckpointError
 from user_itr.model.tokenizer import CaptionTokenizer, TokenizedCaptions
 from user_itr.runtime.dual_encoders.families import Family
 from user_itr.runtime.dual_encoders.json_files import read_object
 from user_itr.runtime.dual_encoders.layout import Architecture
+from user_itr.runtime.dual_encoders.open_clip_text import CLEANINGS, Cleaning, clean
+from user_itr.runtime.dual_encoders.word_files import read_words, word_files
 
 TOKENIZER_FILE = "tokenizer.json"
-WORDS_FILE = "vocab.txt"
-"""Of BERT, from which Chinese-CLIP was published without `tokenizer.json`."""
-
 SETTINGS_FILE = "tokenizer_config.json"
 SPECIAL_FILE = "special_tokens_map.json"
 
@@ -33,20 +32,28 @@ class TextProcessor:
     """A tokenizer, and how its tokens are padded.
 
     Args:
-        file: it was read from.
+        files: it was read from.
         tokenizer: cut at what the text encoder reads.
         pad_id: at the padding.
         pad_left: whether the padding stands before the text.
         length: to pad to; None for the longest of the batch.
         masks: whether the padding is told to the text encoder.
+        cleaning: of open_clip, before the tokenizer.
     """
 
-    file: Path
+    files: tuple[Path, ...]
     tokenizer: CaptionTokenizer
     pad_id: int
     pad_left: bool
     length: int | None
     masks: bool
+    cleaning: Cleaning | None = None
+
+    def tokens(self, captions: Sequence[str]) -> TokenizedCaptions:
+        """Token ids of texts."""
+        if self.cleaning is not None:
+            captions = [clean(caption, self.cleaning) for caption in captions]
+        return self.tokenizer(captions)
 
     def inputs(
         self, tokens: TokenizedCaptions, rows: np.ndarray, length: int | None = None
@@ -81,7 +88,7 @@ def read_text_processor(folder: Path, architecture: Architecture) -> TextProcess
         CheckpointError: if a file is missing or damaged, or the tokenizer has no token to pad with.
     """
     settings = read_object(folder / SETTINGS_FILE, needed=False)
-    file, tokenizer = _read_tokenizer(folder, settings, architecture.family)
+    files, tokenizer = _read_tokenizer(folder, settings, architecture.family)
     kind = str(settings.get("tokenizer_class", "")).removesuffix("Fast")
     if kind == "Siglip2Tokenizer":  # which adds this when it is loaded
         own = [] if tokenizer.normalizer is None else [tokenizer.normalizer]
@@ -97,39 +104,35 @@ def read_text_processor(folder: Path, architecture: Architecture) -> TextProcess
         family.end_token
     )
     tokens = CaptionTokenizer(tokenizer, limit)
-    with _damage(file):
+    with _damage(files[0]):
         tokens(["a dog", ""])
     return TextProcessor(
-        file=file,
+        files=files,
         tokenizer=tokens,
         pad_id=pad_id,
         pad_left=settings.get("padding_side", "left" if kind in _PAD_LEFT else "right") == "left",
         length=limit if family.padded_to_positions or sees_padding else None,
         masks=family.needs_mask or not isinstance(names, list) or "attention_mask" in names,
+        cleaning=next((one for one in CLEANINGS if settings.get("cleaning") == one), None),
     )
 
 
 def _read_tokenizer(
     folder: Path, settings: dict[str, Any], family: Family
-) -> tuple[Path, Tokenizer]:
-    """The file of a tokenizer, and what it holds."""
-    file, words = folder / TOKENIZER_FILE, folder / WORDS_FILE
+) -> tuple[tuple[Path, ...], Tokenizer]:
+    """The files of a tokenizer, and what they hold."""
+    file = folder / TOKENIZER_FILE
     if file.is_file():
         with _damage(file):
-            return file, Tokenizer.from_file(str(file))
-    if family.pad_token != "[PAD]" or not words.is_file():  # nosec B105
+            return (file,), Tokenizer.from_file(str(file))
+    words = tuple(folder / name for name in word_files(family.pad_token))
+    if not words or not all(one.is_file() for one in words):
         raise CheckpointError(
             f"{file}: is missing; load the tokenizer with transformers and write it again with "
             "`save_pretrained`."
         )
-    with _damage(words):
-        made = BertWordPieceTokenizer(
-            str(words),
-            lowercase=settings.get("do_lower_case", True),
-            handle_chinese_chars=settings.get("tokenize_chinese_chars", True),
-            strip_accents=settings.get("strip_accents"),
-        )
-        return words, Tokenizer.from_str(made.to_str())
+    with _damage(words[0]):
+        return words, read_words(folder, family.pad_token, settings)
 
 
 @contextmanager
