@@ -9,13 +9,19 @@ import pytest
 
 from user_itr.data.captions import CaptionedImages
 from user_itr.errors import ConfigError, DataError
+from user_itr.evaluation.cross_modal import cross_modal_ranks
+from user_itr.evaluation.document import evaluation_document
 from user_itr.evaluation.embedding_scores import EmbeddingScores
 from user_itr.evaluation.evaluating import Request, evaluate_sources
+from user_itr.evaluation.metrics import CrossModalMetrics
+from user_itr.evaluation.normalised import NormalisedScores
 from user_itr.evaluation.protocols.cxc import cxc_metrics
 from user_itr.evaluation.protocols.plausible import plausible_match_metrics, read_object_labels
+from user_itr.evaluation.relevance import Relevance
 from user_itr.evaluation.result import ScoredBy
 from user_itr.evaluation.scores import mean_scores
 from user_itr.evaluation.sources import Source, embeddings_source
+from user_itr.evaluation.tables import further_tables
 
 sys.path.append(str(Path(__file__).parent / "protocols"))
 from test_cxc import Split
@@ -70,6 +76,21 @@ def test_protocols_of_an_ensemble_score_its_mean(rated, items, vectors, sources,
     assert precision["i2t"]["positives"] == len(items.captions)
 
 
+def test_normalised_scores_are_reported_apart(items, vectors, sources):
+    found = evaluate_sources(sources[:1], items, Request(normalise=20.0))
+    plain = evaluate_sources(sources[:1], items, Request())
+    assert found.metrics == plain.metrics
+    assert plain.protocols == {}
+    relevance = Relevance.from_caption_image(items.caption_image, len(items.image_ids))
+    ranks = cross_modal_ranks(NormalisedScores(EmbeddingScores(*vectors[0]), 20.0), relevance)
+    document = found.protocols["normalised"]
+    assert document == {"sharpness": 20.0, **CrossModalMetrics.of(ranks).to_dict()}
+    [table] = further_tables(found)
+    assert table.title == "Normalised over all queries"
+    assert f"rsum {document['rsum']:.1f}. Transductive" in table.note
+    assert json.loads(json.dumps(evaluation_document(found)))["protocols"]["normalised"] == document
+
+
 def test_plausible_matches_from_an_instances_file(items, vectors, sources, tmp_path):
     file = tmp_path / "instances.json"
     rng = np.random.default_rng(2)
@@ -99,6 +120,8 @@ def test_a_similarity_matrix_has_no_image_to_image_direction(items, vectors, sou
         (Request(precision=True, fusion="rank"), 2, ConfigError, "no scores for mAP@R"),
         (Request(pmrp=Path("nowhere.json")), 1, DataError, "nowhere.json: no such file"),
         (Request(cxc=Path("nowhere")), 1, DataError, "nowhere: no sits_val.csv"),
+        (Request(normalise=20.0, fusion="rank"), 2, ConfigError, "no scores for normalised"),
+        (Request(normalise=0.0), 1, ConfigError, "sharpness of normalised scores is 0"),
         (Request(folds=5), 1, ConfigError, "12 images do not fall into 5"),
     ],
 )

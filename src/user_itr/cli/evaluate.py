@@ -99,6 +99,13 @@ def evaluate_command(
     precision: bool = typer.Option(
         False, "--precision", help="Also mAP@R, R-Precision, nDCG, nDCG@10."
     ),
+    normalise: float | None = typer.Option(
+        None,
+        "--normalise",
+        metavar="SHARPNESS",
+        help="Also, apart, recalls by scores relative to those of all queries (QB-Norm, inverted "
+        "softmax; 20 in its paper), which a search does not know.",
+    ),
     table: str | None = typer.Option(
         None, "--table", help="Print the tables as latex or markdown."
     ),
@@ -144,6 +151,7 @@ def evaluate_command(
         eccv=eccv,
         pmrp=pmrp,
         precision=precision,
+        normalise=normalise,
         top=report is not None,
         lists=lists is not None or trec is not None,
     )

@@ -11,12 +11,17 @@ import numpy as np
 
 from user_itr.data.captions import CaptionedImages
 from user_itr.errors import ConfigError
-from user_itr.evaluation.cross_modal import CrossModalRanks, cross_modal_ranks_by
+from user_itr.evaluation.cross_modal import (
+    CrossModalRanks,
+    cross_modal_ranks,
+    cross_modal_ranks_by,
+)
 from user_itr.evaluation.folds import evaluate_folds, fold_size
 from user_itr.evaluation.fusion import fused_ranks
 from user_itr.evaluation.inputs.order import order_note
 from user_itr.evaluation.intervals import recall_intervals
 from user_itr.evaluation.metrics import DEFAULT_KS, CrossModalMetrics
+from user_itr.evaluation.normalised import NormalisedScores, check_sharpness
 from user_itr.evaluation.positive_ranks import positive_ranks
 from user_itr.evaluation.precision import Placement, PrecisionMetrics
 from user_itr.evaluation.protocols.cxc import CxcGroundTruth, cxc_metrics, read_cxc
@@ -63,6 +68,7 @@ class Request:
         eccv: whether to take the ECCV Caption protocol.
         pmrp: MSCOCO instances file of the split's images, for plausible-match R-Precision.
         precision: whether to take mAP@R, R-Precision and nDCG over all right answers.
+        normalise: sharpness of `NormalisedScores`, whose recalls are reported apart.
         top: whether to keep the first candidates of each query.
         lists: whether lists of candidates are to be exported.
     """
@@ -76,6 +82,7 @@ class Request:
     eccv: bool = False
     pmrp: Path | None = None
     precision: bool = False
+    normalise: float | None = None
     top: bool = False
     lists: bool = False
 
@@ -94,6 +101,8 @@ class Request:
         check_ties(self.ties)
         if self.resamples < 0:
             raise ConfigError(f"resamples is {self.resamples}; give 0 for none, or some thousand.")
+        if self.normalise is not None:
+            check_sharpness(self.normalise)
         if self.folds is not None:
             fold_size(len(split.image_ids), self.folds)
         if self.fusion == "rank" and models > 1:
@@ -103,6 +112,7 @@ class Request:
                 "ECCV Caption": self.eccv,
                 "PMRP": self.pmrp is not None,
                 "mAP@R": self.precision,
+                "normalised scores": self.normalise is not None,
                 "a report": self.top,
                 "runs and lists": self.lists,
             }
@@ -250,6 +260,11 @@ def _protocols(
 ) -> dict[str, Any]:
     found: dict[str, Any] = {}
     ks, ties = request.ks, request.ties
+    relevance = Relevance.from_caption_image(split.caption_image, len(split.image_ids))
+    if request.normalise is not None:
+        ranks = cross_modal_ranks(NormalisedScores(scores, request.normalise), relevance)
+        recalls = CrossModalMetrics.of(ranks, ks, ties).to_dict()
+        found["normalised"] = {"sharpness": request.normalise, **recalls}
     if truths.cxc is not None:
         captions = [source.captions for source in sources if source.captions is not None]
         images = [source.images for source in sources if source.images is not None]
@@ -281,7 +296,6 @@ def _protocols(
             scores, split.caption_image, truths.labels, ties=ties
         ).to_dict()
     if request.precision:
-        relevance = Relevance.from_caption_image(split.caption_image, len(split.image_ids))
         sides = {
             "i2t": (scores, relevance),
             "t2i": (scores.transpose(), relevance.transpose()),

@@ -169,6 +169,15 @@ def _plausible(document: Mapping[str, Any]) -> list[PlainTable]:
     return [PlainTable("Plausible matches", ("direction", *names), rows, note)]
 
 
+def _normalised(document: Mapping[str, Any]) -> list[PlainTable]:
+    note = (
+        f"rsum {document['rsum']:.1f}. Transductive: scores are relative to those of all queries "
+        f"(inverted softmax, sharpness {document['sharpness']:g}), which a search does not know."
+    )
+    sides = {way: document[way] for way in ("i2t", "t2i")}
+    return [_recalls("Normalised over all queries", sides, note)]
+
+
 def _precision(document: Mapping[str, Any]) -> list[PlainTable]:
     names = [name for name in document["i2t"] if name not in ("queries", "positives")]
     rows = tuple(
@@ -188,6 +197,7 @@ _PROTOCOLS: dict[str, Callable[[Mapping[str, Any]], list[PlainTable]]] = {
     "eccv": _eccv,
     "pmrp": _plausible,
     "precision": _precision,
+    "normalised": _normalised,
 }
 
 
