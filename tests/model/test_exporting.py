@@ -19,6 +19,8 @@ from PIL import Image
 
 sys.path.append(str(Path(__file__).parents[1] / "training"))
 sys.path.append(str(Path(__file__).parents[1] / "cli"))
+sys.path.append(str(Path(__file__).parents[1] / "hub"))
+from hub_server import running_hub
 from shell import Command
 from tiny_runs import silent, tiny_settings, write_bert, write_scan_set
 
@@ -31,6 +33,7 @@ from user_itr.errors import CheckpointError, DataError
 from user_itr.features.backbones.registry import create_backbone
 from user_itr.features.compact import Compactor
 from user_itr.features.guides.registry import create_guide
+from user_itr.hub.fetching import fetch_model
 from user_itr.model.building import build_dual_encoder
 from user_itr.model.calibration import Calibration
 from user_itr.model.checkpoint import TrainedModel, load_model, save_model
@@ -248,6 +251,24 @@ def test_an_exported_model_is_a_checkpoint_of_the_same_fingerprint_without_paths
             assert half.equal(again.encoder.state_dict()[name]), name
 
 
+def test_an_export_is_uploaded_as_it_is_and_loads_by_its_name(exported, tmp_path, monkeypatch):
+    folder, _ = exported("guided", "float16")
+    endings = {".json", ".onnx", ".safetensors", ".bin", ".md"}
+    assert {file.suffix for file in folder.iterdir()} == endings
+    card = (folder / "README.md").read_text("utf-8")
+    assert "image to text R@1" in card
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    with running_hub() as hub:
+        monkeypatch.setenv("HF_ENDPOINT", hub.address)
+        hub.put("me/ours", {file.name: file.read_bytes() for file in folder.iterdir()})
+        fetch_model("me/ours")
+    ours = load("me/ours")
+    assert ours.fingerprint == load(folder).fingerprint
+    assert np.array_equal(ours.encode_text(CAPTIONS), load(folder).encode_text(CAPTIONS))
+    assert load_model("me/ours").fingerprint == ours.fingerprint
+
+
 def test_an_index_of_the_checkpoint_is_searched_by_the_export(models, photos, exported, tmp_path):
     whole = Embedder(models["bigru"], "cpu", "torch")
     index = ImageIndex.create_or_open(tmp_path / "index", whole, tmp_path / "whole")
@@ -320,6 +341,7 @@ def test_export_command(models, tmp_path, capfd):
     save_model(tmp_path / "whole", models["bigru"])
     words = ("export", tmp_path / "whole", tmp_path / "out", "--no-calibrate")
     assert "use float16, float32 or int8" in command.mistake(*words, "--precision", "int4")
+    assert "--license 'my own'" in command.mistake(*words, "--license", "my own")
     assert re.search(r"embeddings (0\.999|1\.000)", command(*words).out)
     assert load(tmp_path / "out").encode_text(["a dog"]).shape == (1, 24)
     assert "is there already" in command.mistake(*words)

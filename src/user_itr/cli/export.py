@@ -30,8 +30,15 @@ def export_command(
         "--precision",
         help="Of the weights: float16, float32, or int8, which is a model of its own.",
     ),
+    license: str = typer.Option(
+        "unknown",
+        "--license",
+        help="For the card, by the name of the Hugging Face hub: apache-2.0, cc-by-nc-4.0, other.",
+    ),
 ) -> None:
     """Write a model to share, for ONNX Runtime: calibrated, no paths of this machine in it.
+
+    The folder can be uploaded to the Hugging Face hub as it is; README.md is its card.
 
     The embeddings are compared with PyTorch's before the folder is there. In float16 and float32
     they may be searched in an index that the run itself made, and the folder is a checkpoint too.
@@ -44,14 +51,18 @@ def export_command(
         raise CheckpointError(f"{out}: is there already; choose another folder.")
     with extra_needed("export"):
         from user_itr.cli.progress import progress_of
+        from user_itr.model.card import check_licence
         from user_itr.model.checkpoint import load_model
         from user_itr.model.embedder import Embedder
         from user_itr.model.exporting import export_model
         from user_itr.model.split_embeddings import embed_split
+    check_licence(license)
     trained = load_model(model)
     embedded = None
     if calibrate:
         embedded = embed_split(Embedder(trained), split, progress_of, data=data, features=features)
-    cosine = export_model(trained, out, embedded, precision=cast("Precision", precision))
+    cosine = export_model(
+        trained, out, embedded, precision=cast("Precision", precision), licence=license
+    )
     size = sum(file.stat().st_size for file in out.iterdir())
     typer.echo(f"{out}: {size / 1e6:.1f} MB, least cosine to PyTorch's embeddings {cosine:.4f}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Literal
@@ -89,11 +90,11 @@ class Embedder:
 
     @property
     def description(self) -> str:
-        """One line for people: backbone, text encoder, width, dev rsum."""
+        """One line for people, without places: backbone, text encoder, width, dev rsum."""
         settings = self.model.settings
         parts = [
-            str(self.model.features["backbone"]),
-            settings.model.text.encoder,
+            _without_folders(str(self.model.features["backbone"])),
+            _without_folders(settings.model.text.encoder),
             f"{self.dim} wide",
         ]
         rsum = self.model.metrics.get("rsum")
@@ -322,6 +323,11 @@ def load(
         CheckpointError: if there is none, it is damaged, or a part it names is not installed.
     """
     return Embedder(load_model(path), device, runtime, text_dtype)
+
+
+def _without_folders(name: str) -> str:
+    """A network's name, with the last part alone of a path in it: transformers:clip."""
+    return re.sub(r"(^|[:@])(?:[/~\\]|[A-Za-z]:[/\\]).*?([^/\\]+)[/\\]*$", r"\1\2", name)
 
 
 def _require_weights(network: Backbone, wanted: dict[str, JsonValue]) -> None:

@@ -19,11 +19,12 @@ from PIL import Image
 
 from user_itr.data.images import load_image
 from user_itr.errors import CheckpointError, UserItrError
-from user_itr.evaluation.metrics import evaluate_embeddings
+from user_itr.evaluation.metrics import CrossModalMetrics, evaluate_embeddings
 from user_itr.features.onnx_export import export_graph
 from user_itr.features.preprocessing import RegionsAndGuide, Squash
 from user_itr.features.regions import PRECOMPUTED
 from user_itr.model.calibration import Calibration
+from user_itr.model.card import CARD_FILE, UNKNOWN_LICENCE, Figures, model_card
 from user_itr.model.checkpoint import CONFIG_FILE, TrainedModel, new_folder, write_model
 from user_itr.model.checkpoint import WEIGHTS_FILE as CHECKPOINT_WEIGHTS
 from user_itr.model.embedder import Embedder
@@ -39,6 +40,7 @@ from user_itr.runtime.exported import (
     WEIGHTS_FILE,
     Exported,
     Pixels,
+    read_exported,
 )
 
 LEAST_COSINE = {"float32": 0.999, "float16": 0.999, "int8": 0.98}
@@ -61,8 +63,9 @@ def export_model(
     embedded: SplitEmbeddings | None = None,
     *,
     precision: Precision = "float16",
+    licence: str = UNKNOWN_LICENCE,
 ) -> float:
-    """Write a model that others can use, with PyTorch or without.
+    """Write a model that others can use, with PyTorch or without, and a card for the hub.
 
     In float16 and float32 the folder is a checkpoint as well, and has the fingerprint of the one
     it was made from: an index made with either is searched with either. An int8 export has a
@@ -74,6 +77,7 @@ def export_model(
         embedded: the dev split by this model, to calibrate it on and to check the export with;
             none leaves the calibration as it is.
         precision: of the stored weights; they are float32 again when loaded.
+        licence: of the model, for its card; see `check_licence`.
 
     Returns:
         The least cosine of the export's embeddings to PyTorch's, over images and captions.
@@ -98,12 +102,22 @@ def export_model(
             exported_from=model.fingerprint or None,
         )
         cosine = add_graphs(folder, replace(model, fingerprint=fingerprint), precision, embedded)
-        if precision == "int8" and embedded is not None and embedded.split.image_paths is not None:
-            _measure(folder, embedded)
+        metrics = None
+        if embedded is not None and precision != "int8":
+            split = embedded.split
+            metrics = evaluate_embeddings(embedded.images, embedded.captions, split.caption_image)
+        elif embedded is not None and embedded.split.image_paths is not None:
+            metrics = _measure(folder, embedded)
+        figures = None
+        if embedded is not None and metrics is not None:
+            counts = len(embedded.images), len(embedded.captions)
+            figures = Figures(embedded.split.split, *counts, metrics)
+        card = model_card(out.resolve().name, read_exported(folder), figures, licence)
+        (folder / CARD_FILE).write_text(card, "utf-8")
         return cosine
 
 
-def _measure(folder: Path, embedded: SplitEmbeddings) -> None:
+def _measure(folder: Path, embedded: SplitEmbeddings) -> CrossModalMetrics:
     """Give an export its own calibration and figures, in place of those of the model."""
     encoder, split = OnnxEncoder(folder), embedded.split
     images = encoder.encode_images(list(split.image_paths or ()))
@@ -113,6 +127,7 @@ def _measure(folder: Path, embedded: SplitEmbeddings) -> None:
     values["calibration"] = Calibration.fit(images, captions, split.caption_image).model_dump()
     values["description"] += f", {split.split} rsum {metrics.rsum:.1f}"
     _describe(folder, Exported.model_validate(values))
+    return metrics
 
 
 def _describe(folder: Path, exported: Exported) -> None:
