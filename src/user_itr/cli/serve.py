@@ -6,12 +6,16 @@ import ipaddress
 import logging
 import socket
 import webbrowser
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import typer
 
 from user_itr.cli.index import INDEX_HELP, default_index, find_model, load_encoder
+from user_itr.cli.printing import printable
 from user_itr.errors import ConfigError, MissingExtraError
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
 
 TOKEN_VARIABLE = "USER_ITR_TOKEN"  # nosec B105 # its name, not the token
 
@@ -55,6 +59,7 @@ def serve_command(
 
         from user_itr.server.app import create_app
         from user_itr.server.connections import bounded_protocol
+        from user_itr.server.following import FollowingApp
         from user_itr.server.guard import LOOPBACK_HOSTS
         from user_itr.server.limits import MAX_CONNECTIONS
         from user_itr.server.logs import LEVELS, LOGGER, LogLevel
@@ -77,16 +82,23 @@ def serve_command(
         raise ConfigError(f"--log {log!r}: use {', '.join(LEVELS[:-1])} or {LEVELS[-1]}.")
     proxies = networks_of(trust_proxy)
     opened = ImageIndex.open(index or default_index())
-    encoder = load_encoder(find_model(model, opened.location))
-    app = create_app(
-        opened,
-        encoder,
-        token=token,
-        hosts=LOOPBACK_HOSTS if local else None,
-        log=cast("LogLevel", log),
-        proxies=trust_proxy,
-        root=root_path,
-    )
+
+    def make(given: str | None = None) -> tuple[FastAPI, str]:
+        current = ImageIndex.open(opened.location)
+        encoder = load_encoder(find_model(given, current.location))
+        app = create_app(
+            current,
+            encoder,
+            token=token,
+            hosts=LOOPBACK_HOSTS if local else None,
+            log=cast("LogLevel", log),
+            proxies=trust_proxy,
+            root=root_path,
+        )
+        return app, encoder.fingerprint
+
+    app, fingerprint = make(model)
+    following = FollowingApp(opened.location, fingerprint, app, make)
     lines = logging.StreamHandler()
     lines.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
     LOGGER.addHandler(lines)
@@ -100,13 +112,14 @@ def serve_command(
             """Start, and tell of it once Ctrl-C is uvicorn's."""
             await super().startup(sockets)
             typer.echo(f"{len(opened):,} photos at {address}  (Ctrl-C ends it)")
+            typer.echo(f"model: {printable(opened.manifest.description)}")
             if token is not None:
                 typer.echo(f"the first visit needs the token: {address}?token=...")
             if open_page:
                 webbrowser.open(address if token is None else f"{address}?token={token}")
 
     config = uvicorn.Config(
-        app,
+        following,
         http=bounded_protocol(proxies),
         proxy_headers=False,  # the guard has its own, which trusts nobody unasked
         log_level="warning",

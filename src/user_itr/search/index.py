@@ -149,7 +149,7 @@ class ImageIndex:
         """Put a rebuilt index in the old one's place; nothing happens to any other.
 
         Where an index is shared, the old one's tables stay until the next rebuild, for servers
-        that have to be started again with another model.
+        that load the new model first.
         """
         if not self._pending:
             return

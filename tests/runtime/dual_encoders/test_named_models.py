@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import signal
 import subprocess
 import sys
+import threading
+import urllib.request
 from pathlib import Path
 
 import numpy as np
@@ -135,6 +139,47 @@ def test_a_name_that_was_not_fetched_ends_in_one_sentence(words, photos, capsys)
     assert said.startswith("user-itr: nobody/mine: no such folder, and no model of this name")
     assert "run `user-itr models get nobody/mine`" in said
     assert said.count("\n") == 1
+
+
+def test_a_server_answers_while_another_model_makes_its_index_again(published, photos):
+    put_in_cache(published["clip"], "me/clip")
+    put_in_cache(published["siglip"], "me/siglip")
+    assert command("index", photos, "--model", "me/clip", "--index", "index") == 0
+    source = str(Path(user_itr.__file__).parents[1])
+    server = subprocess.Popen(
+        [sys.executable, "-m", "user_itr", "serve", "--index", "index", "--port", "0"],
+        env={**os.environ, "PYTHONPATH": source},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert server.stdout is not None
+    try:
+        found = re.search(r"http://[\d.:]+/", server.stdout.readline())
+        assert found is not None
+        assert server.stdout.readline() == "model: CLIP me/clip, 12 wide\n"
+        models: list[str] = []
+        done = threading.Event()
+
+        def ask() -> None:
+            last = False
+            while not last:
+                last = done.is_set()
+                for path in ("api/search?q=a+dog", "api/index"):
+                    with urllib.request.urlopen(found.group() + path, timeout=60) as answer:
+                        models.append(json.load(answer).get("model", ""))
+
+        asking = threading.Thread(target=ask)
+        asking.start()
+        words = ("--rebuild", "--model", "me/siglip", "--index", "index")
+        assert command("index", *words) == 0
+        done.set()
+        asking.join()
+    finally:
+        server.send_signal(signal.SIGINT)
+        server.wait(60)
+    assert models[1] == "CLIP me/clip, 12 wide"
+    assert models[-1] == "SigLIP me/siglip, 16 wide"
+    assert server.returncode == 0
 
 
 def test_names_make_rows_ensembles_and_comparisons(published, photos, capsys):
