@@ -51,6 +51,7 @@ ROUTES = [
     ("/api/search/page", "POST"),
     ("/api/photos", "GET"),
     ("/api/index", "GET"),
+    ("/api/places", "GET"),
     ("/api/photos/{id}", "GET"),
     ("/api/photos/{id}/thumbnail", "GET"),
     ("/api/photos/{id}/file", "GET"),

@@ -5,12 +5,24 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from user_itr.errors import ConfigError
 
 Hidden = Literal["without", "with", "only"]
 """What is found of the photos that a person hid."""
+
+
+class Area(NamedTuple):
+    """Between two parallels and two meridians, all in degrees; they belong to it.
+
+    With `west` greater than `east` it is the part that has the 180th meridian.
+    """
+
+    south: float
+    west: float
+    north: float
+    east: float
 
 
 @dataclass(frozen=True)
@@ -30,9 +42,11 @@ class Filters:
         album: number of an album that photos are in; see `albums.Albums`.
         favourites: only photos that are favourites.
         hidden: what is found of hidden photos.
+        area: photos that say they were taken there (WGS 84).
 
     Raises:
-        ConfigError: if a number is negative, a range is empty, or the folder is no path.
+        ConfigError: if a number is negative, a range is empty, the folder is no path, or the area
+            is not on the globe.
     """
 
     after: date | None = None
@@ -45,6 +59,7 @@ class Filters:
     album: int | None = None
     favourites: bool = False
     hidden: Hidden = "without"
+    area: Area | None = None
 
     def __post_init__(self) -> None:
         for name in ("min_width", "min_height", "min_bytes", "max_bytes"):
@@ -63,10 +78,21 @@ class Filters:
 
         if self.folder is not None:
             resolved(self.folder)
+        if self.area is not None:
+            _require_globe(self.area)
 
     def resolved_folder(self) -> Path | None:
         """The folder, absolute, links followed; None for no limit."""
         return None if self.folder is None else resolved(self.folder)
+
+
+def _require_globe(area: Area) -> None:
+    south, west, north, east = area
+    if not (-90 <= south <= north <= 90 and -180 <= west <= 180 and -180 <= east <= 180):
+        raise ConfigError(
+            f"area {south:g},{west:g},{north:g},{east:g}: give south, west, north and east in "
+            "degrees, the south from -90 up to the north, the others from -180 to 180."
+        )
 
 
 def resolved(folder: Path) -> Path:

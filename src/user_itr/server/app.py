@@ -28,6 +28,7 @@ from user_itr.server.logs import LogLevel
 from user_itr.server.metrics import Metrics
 from user_itr.server.origins import networks_of
 from user_itr.server.pictures import GoneError, Pictures
+from user_itr.server.places import place_routes
 from user_itr.server.routes import photo_routes, search_routes, state_routes
 from user_itr.server.searching import NotThereError, PhotoSearch
 
@@ -105,6 +106,7 @@ def create_app(
     )
     app.include_router(search_routes(search))
     app.include_router(photo_routes(search, Pictures(cache, limits.cache_bytes, decoders)))
+    app.include_router(place_routes(search))
     app.include_router(state_routes(search, metrics))
     app.mount("/static", _Static(directory=STATIC), name="static")
 

@@ -61,6 +61,7 @@ def search_routes(search: PhotoSearch) -> APIRouter:
         min_height: Annotated[str, Form()] = "",
         min_bytes: Annotated[str, Form()] = "",
         max_bytes: Annotated[str, Form()] = "",
+        area: Annotated[str, Form()] = "",
         limit: Annotated[str, Form()] = "",
     ) -> SearchResults:
         """Photos like an uploaded picture; `query` of the answer leads to further pages."""
@@ -72,6 +73,7 @@ def search_routes(search: PhotoSearch) -> APIRouter:
             "min_height": min_height,
             "min_bytes": min_bytes,
             "max_bytes": max_bytes,
+            "area": area,
             "limit": limit,
         }
         try:

@@ -8,11 +8,13 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from user_itr.search.filters import Filters
+from user_itr.search.filters import Area, Filters
 from user_itr.server.limits import MAX_OFFSET, MAX_QUERY, MAX_RESULTS
 
 PhotoId = Annotated[str, StringConstraints(pattern="^[0-9a-f]{16}$")]
 """The id of an indexed photo."""
+
+_AREA = r"^-?\d+(\.\d+)?(,-?\d+(\.\d+)?){3}$"
 
 _Count = Annotated[int, Field(ge=0, lt=2**62)]
 
@@ -29,6 +31,9 @@ class PageFields(BaseModel):
     min_height: _Count | None = None
     min_bytes: _Count | None = None
     max_bytes: _Count | None = None
+    area: Annotated[str, StringConstraints(pattern=_AREA, max_length=120)] | None = Field(
+        None, description="South, west, north and east in degrees, as in 48,2,49,3."
+    )
     offset: int = Field(0, ge=0, le=MAX_OFFSET)
     limit: int = Field(40, ge=1, le=MAX_RESULTS)
 
@@ -51,6 +56,7 @@ class PageFields(BaseModel):
             self.min_height,
             self.min_bytes,
             self.max_bytes,
+            area=None if self.area is None else Area(*map(float, self.area.split(","))),
         )
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 
-from user_itr.search.filters import Filters
+from user_itr.search.filters import Area, Filters
 from user_itr.search.found import Hit, PhotoFacts
 from user_itr.search.location import Location
 
@@ -84,6 +84,24 @@ class ContentRow:
     height: int
     embedding: np.ndarray
     location: tuple[float, float] | None = field(default=None)
+
+
+class Cluster(NamedTuple):
+    """Files whose photos were taken near to each other.
+
+    Attributes:
+        files: how many.
+        latitude: mean, in degrees (WGS 84).
+        longitude: mean, in degrees.
+        area: the smallest one that holds all of them.
+        id: of one of the files.
+    """
+
+    files: int
+    latitude: float
+    longitude: float
+    area: Area
+    id: str
 
 
 class PhotoStore(Protocol):
@@ -186,6 +204,16 @@ class PhotoStore(Protocol):
     def days(self, filters: Filters | None = None) -> dict[date, int]:
         """Days that photos were taken on, or else changed, each with their number, the latest
         first."""
+        ...
+
+    def clusters(self, step: float, k: int, filters: Filters | None = None) -> list[Cluster]:
+        """Files that say where they were taken, together in each cell of a grid.
+
+        Args:
+            step: width and height of a cell in degrees, above 0.
+            k: clusters at most, the largest.
+            filters: None for all files.
+        """
         ...
 
     def named(self, words: str, k: int, offset: int = 0) -> list[PhotoFacts]:

@@ -25,7 +25,7 @@ class Condition(NamedTuple):
     """
 
     text: str
-    values: tuple[int, ...]
+    values: tuple[float, ...]
 
 
 ALL = Condition("1", ())
@@ -72,16 +72,22 @@ def condition_of(
             id for id, path in folders if _is_below(unicodedata.normalize("NFC", path), wanted)
         ]
         parts.append(f"f.folder IN ({','.join(map(str, below))})")
+    if filters.area is not None:
+        south, west, north, east = filters.area
+        parts.append("c.latitude BETWEEN ? AND ?")
+        word = "AND" if west <= east else "OR"
+        parts.append(f"(c.longitude >= ? {word} c.longitude <= ?)")
+        values += [south, north, west, east]
     return Condition(" AND ".join(parts), tuple(values)) if parts else ALL
 
 
-def _of_marks(filters: Filters, kept: Kept) -> tuple[list[str], list[int]]:
+def _of_marks(filters: Filters, kept: Kept) -> tuple[list[str], list[float]]:
     """Conditions on favourites, an album and hidden photos, with their parameters."""
     if not kept.tables:
         asks = filters.favourites or filters.album is not None or filters.hidden == "only"
         return (["0"] if asks else []), []
     parts: list[str] = []
-    values: list[int] = []
+    values: list[float] = []
     if filters.hidden == "only" or (filters.hidden == "without" and kept.hidden):
         word = "IN" if filters.hidden == "only" else "NOT IN"
         parts.append(f"f.content {word} ({_CONTENTS.format(table='hidden')})")

@@ -23,7 +23,7 @@ from user_itr.errors import MissingExtraError
 from user_itr.search.filters import Filters
 from user_itr.search.found import Hit, PhotoFacts, ranked
 from user_itr.search.location import Location, Place, location_of, store_errors
-from user_itr.search.store.base import ContentRow, FileRow
+from user_itr.search.store.base import Cluster, ContentRow, FileRow
 from user_itr.search.store.conditions import moment_of
 from user_itr.search.store.listing import day_of
 
@@ -314,6 +314,10 @@ class LanceStore:
         days = Counter(day_of(moment // 86_400) for _, moment in self._moments(filters))
         return dict(sorted(days.items(), reverse=True))
 
+    def clusters(self, step: float, k: int, filters: Filters | None = None) -> list[Cluster]:
+        """See `PhotoStore`; such an index keeps no places."""
+        return []
+
     def named(self, words: str, k: int, offset: int = 0) -> list[PhotoFacts]:
         """See `PhotoStore`."""
         asked = lance_rows.words_of(words)
@@ -359,12 +363,7 @@ class LanceStore:
 
     def replace_sentences(self, texts: Sequence[str], embeddings: np.ndarray) -> None:
         """See `PhotoStore`."""
-        rows = pa.table(
-            {
-                "text": pa.array(list(texts), pa.string()),
-                "embedding": lance_rows.vectors(embeddings, self._dim),
-            }
-        )
+        rows = lance_rows.sentence_rows(texts, embeddings, self._dim)
         with self._writing():
             there = f"{self._sentences}.lance" in self._location.entries()
             mode = "overwrite" if there else "create"  # also over what a killed writer left

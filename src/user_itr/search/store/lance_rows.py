@@ -111,6 +111,12 @@ def vectors(embeddings: np.ndarray, dim: int) -> pa.Array:
     return pa.FixedSizeListArray.from_arrays(flat, dim)
 
 
+def sentence_rows(texts: Sequence[str], embeddings: np.ndarray, dim: int) -> pa.Table:
+    """A row a sentence, with (N, D) float32 embeddings."""
+    columns = {"text": pa.array(list(texts), pa.string()), "embedding": vectors(embeddings, dim)}
+    return pa.table(columns)
+
+
 def facts_of(row: Mapping[str, Any]) -> PhotoFacts:
     """The facts in a row of all columns but the embedding."""
     return PhotoFacts(
@@ -144,6 +150,10 @@ def sql(filters: Filters | None, has_sidecars: bool = True) -> str | None:
         return None
     if filters.album is not None or filters.favourites or filters.hidden == "only":
         raise no_marks("this index")
+    if filters.area is not None:
+        raise ConfigError(
+            "an index in a bucket does not keep where photos were taken; leave out the area."
+        )
     taken = "coalesce(sidecar_taken, taken)" if has_sidecars else "taken"
     parts = []
     if filters.after is not None:

@@ -10,8 +10,9 @@ from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from user_itr.search.filters import Area
 from user_itr.search.found import PhotoFacts
-from user_itr.search.store.base import FileRow, FileState
+from user_itr.search.store.base import Cluster, FileRow, FileState
 from user_itr.search.store.conditions import EPOCH
 
 FACTS = """SELECT f.id, d.path, f.name, f.size, f.mtime_ns, coalesce(f.sidecar_taken, c.taken),
@@ -20,6 +21,14 @@ FROM files_{g} f JOIN folders d ON d.id = f.folder JOIN roots r ON r.id = f.root
     JOIN contents c ON c.id = f.content
 WHERE {where} ORDER BY f.moment DESC, f.id LIMIT ? OFFSET ?"""
 """Of files, the latest first."""
+
+CLUSTERS = """SELECT count(*), avg(c.latitude), avg(c.longitude), min(c.latitude), min(c.longitude),
+    max(c.latitude), max(c.longitude), f.id
+FROM files_{g} f JOIN contents c ON c.id = f.content
+WHERE c.latitude IS NOT NULL AND {where}
+GROUP BY cast((c.latitude + 90) / ? AS INTEGER), cast((c.longitude + 180) / ? AS INTEGER)
+ORDER BY count(*) DESC, f.id LIMIT ?"""
+"""Of files, by the cells of a grid; `f.id` is that of any file in a cell."""
 
 FILES = """SELECT d.path, f.name, r.path, f.size, f.mtime_ns, f.ctime_ns, f.inode, c.hash,
     f.sidecar_size, f.sidecar_mtime_ns, f.sidecar_taken
@@ -59,6 +68,12 @@ def facts_of(row: Sequence[Any]) -> PhotoFacts:
         height,
         Path(root),
     )
+
+
+def cluster_of(row: Sequence[Any]) -> Cluster:
+    """The cluster in a row of `CLUSTERS`."""
+    count, latitude, longitude, *area, id = row
+    return Cluster(count, latitude, longitude, Area(*area), shown_id(id))
 
 
 def joined(folder: str, name: str) -> str:

@@ -15,7 +15,7 @@ from user_itr.search.found import Hit, PhotoFacts, ranked
 from user_itr.search.location import Folder, Location, store_errors
 from user_itr.search.neighbours.search import Neighbours
 from user_itr.search.store import listing, schema
-from user_itr.search.store.base import ContentRow, FileRow
+from user_itr.search.store.base import Cluster, ContentRow, FileRow
 from user_itr.search.store.changes import FileChange
 from user_itr.search.store.conditions import ALL, seconds_of
 from user_itr.search.store.database import Database, in_parts, marks
@@ -254,6 +254,13 @@ class SqliteStore:
             when = listing.day_of(day)
             days[when] = days.get(when, 0) + count
         return days
+
+    def clusters(self, step: float, k: int, filters: Filters | None = None) -> list[Cluster]:
+        """See `PhotoStore`."""
+        condition = self._nearest.condition(filters)
+        statement = listing.CLUSTERS.format(where=condition.text, g="{g}")
+        rows = self._ask(statement, [*condition.values, step, step, k])
+        return [listing.cluster_of(row) for row in rows]
 
     def _counted(self, table: str, column: str) -> dict[str, int]:
         rows = self._ask(

@@ -60,8 +60,8 @@ export async function healthy() {
 }
 
 function filters(search) {
-  const { after, before, folder, side } = search;
-  const wanted = { after, before, folder, min_width: side, min_height: side };
+  const { after, before, folder, side, area } = search;
+  const wanted = { after, before, folder, area, min_width: side, min_height: side };
   return Object.fromEntries(Object.entries(wanted).filter(([, value]) => value));
 }
 
@@ -97,6 +97,13 @@ export function page(search, { offset = 0, query = null, signal } = {}) {
 }
 
 export const neighbours = (id, signal) => get("api/search", { similar: id, limit: 13 }, signal);
+
+/** Where the photos of a search's filters were taken, `step` degrees together. */
+export const places = (search, { signal, ...fields }) =>
+  get("api/places", { ...filters(search), ...fields }, signal);
+
+/** The outlines of all countries; see `world.js`. */
+export const world = () => request("static/world.json");
 
 export const facts = (id, signal) => request(`api/photos/${encodeURIComponent(id)}`, { signal });
 

@@ -10,6 +10,7 @@ import { Grid } from "./grid.js";
 import { countOf, tabOf, titleOf } from "./headline.js";
 import { installKeys } from "./keys.js";
 import { opened } from "./layers.js";
+import { PhotoMap } from "./map.js";
 import * as messages from "./messages.js";
 import { Navigation } from "./navigation.js";
 import { readPicture, takePictures } from "./picture.js";
@@ -31,6 +32,10 @@ const link = (id) => addressOf(search, id);
 const grid = new Grid(find("#grid"), LOOK, link, open);
 const typed = () => box.value.trim();
 const filters = new Filters((chosen) => navigation.go({ ...search, q: typed(), ...chosen }));
+const map = new PhotoMap({
+  search: () => search,
+  open: (area) => navigation.go({ ...search, q: typed(), area }),
+});
 const results = new Results(grid, find("#end"), { start, page, failure });
 const viewer = new Viewer({
   addressOf: link,
@@ -171,6 +176,7 @@ async function showIndex() {
     const captions = sentences ? `, ${format.count(sentences)} sentences` : "";
     find("#about").textContent =
       `user-itr ${version}: ${format.photos(photos)}${captions}; model: ${model}`;
+    await map.offer();
   } catch (error) {
     if (!(error instanceof api.ApiError)) throw error;
     indexShown = false; // with the next page of photos again

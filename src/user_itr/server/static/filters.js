@@ -95,6 +95,7 @@ export class Filters {
   describe(name, value) {
     if (name === "after") return `from ${value}`;
     if (name === "before") return `until ${value}`;
+    if (name === "area") return `around ${format.middle(value)}`;
     if (name === "side") return `${format.count(Number(value))} pixels or more each way`;
     return value;
   }

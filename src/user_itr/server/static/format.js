@@ -2,6 +2,7 @@
 
 const whole = new Intl.NumberFormat("en");
 const tenths = new Intl.NumberFormat("en", { maximumFractionDigits: 1 });
+const compact = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 });
 const moment = new Intl.DateTimeFormat("en-GB", { dateStyle: "long", timeStyle: "short" });
 
 export const count = (number) => whole.format(number);
@@ -28,6 +29,30 @@ export function pixels(width, height) {
 export function date(iso) {
   const when = new Date(iso);
   return Number.isNaN(when.getTime()) ? iso : moment.format(when);
+}
+
+/** "1.2K". */
+export const short = (number) => compact.format(number);
+
+/** "48.86° N 2.35° E". */
+export function place(latitude, longitude) {
+  const degrees = (number, [positive, negative]) =>
+    `${Math.abs(number).toFixed(2)}° ${number < 0 ? negative : positive}`;
+  return `${degrees(latitude, "NS")} ${degrees(longitude, "EW")}`;
+}
+
+/** An area of the globe as the server takes it. */
+export const area = (southWest, northEast) =>
+  [southWest, northEast]
+    .flatMap(({ latitude, longitude }) => [latitude, longitude])
+    .map((degrees) => degrees.toFixed(6))
+    .join(",");
+
+/** The middle of such an area. */
+export function middle(area) {
+  const [south, west, north, east] = area.split(",").map(Number);
+  const across = (west + east + (west > east ? 360 : 0)) / 2;
+  return place((south + north) / 2, across > 180 ? across - 360 : across);
 }
 
 const RIGHT_TO_LEFT = /\p{Script=Arabic}|\p{Script=Hebrew}|\p{Script=Syriac}|\p{Script=Thaana}|[\u202a-\u202e\u2066-\u2069\u200e\u200f]/u;

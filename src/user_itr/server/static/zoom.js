@@ -1,8 +1,8 @@
-// Zooming into a picture: wheel, pinch, double click and tap, keys; dragging moves it; a swipe over
-// one that is not zoomed goes on to the next.
+// Zooming into a picture by gestures and keys; a swipe over one that is not zoomed goes on to the
+// next.
 
-const SWIPE = 50; // pixels
-const TAP = { apart: 300, near: 30 }; // milliseconds and pixels between the two taps of a pair
+import { Gestures } from "./gestures.js";
+
 const STEP = 1.5; // of a key or a button
 const MOVE = 80; // pixels that an arrow key moves by
 const LEAST_MOST = 4; // how far any picture can be enlarged at least
@@ -16,15 +16,16 @@ export class Zoom {
    */
   constructor(stage, image, on) {
     Object.assign(this, { stage, image, on, pixels: null });
-    this.pointers = new Map();
-    this.tap = null; // the last one
     this.reset();
     image.draggable = false;
-    stage.addEventListener("wheel", (event) => this.wheel(event), { passive: false });
-    stage.addEventListener("pointerdown", (event) => this.down(event));
-    stage.addEventListener("pointermove", (event) => this.move(event));
-    stage.addEventListener("pointerup", (event) => this.up(event));
-    stage.addEventListener("pointercancel", (event) => this.pointers.delete(event.pointerId));
+    new Gestures(stage, {
+      zoom: (factor, x, y) => this.by(factor, x, y),
+      move: (right, down) => this.set(this.scale, this.x + right, this.y + down),
+      pair: (x, y) => this.toggle(x, y),
+      swipe: on.swipe,
+      wheel: (event) => !narrow.matches || this.zoomed || event.ctrlKey,
+      drags: () => this.zoomed,
+    });
     new ResizeObserver(() => this.set(this.scale, this.x, this.y)).observe(stage);
   }
 
@@ -92,67 +93,5 @@ export class Zoom {
       this.set(this.scale, this.x + MOVE * right, this.y + MOVE * down);
     } else return false;
     return true;
-  }
-
-  wheel(event) {
-    if (narrow.matches && !this.zoomed && !event.ctrlKey) return;
-    event.preventDefault(); // with Ctrl held, as a touch pad's pinch has it, the page would zoom
-    const pixels = event.deltaY * (event.deltaMode === WheelEvent.DOM_DELTA_LINE ? 16 : 1);
-    this.by(Math.exp(-pixels * (event.ctrlKey ? 0.01 : 0.002)), ...this.fromMiddle(event));
-  }
-
-  fromMiddle({ clientX, clientY }) {
-    const { left, top, width, height } = this.stage.getBoundingClientRect();
-    return [clientX - left - width / 2, clientY - top - height / 2];
-  }
-
-  down(event) {
-    if (event.button !== 0 || event.target.closest("button, a")) return;
-    if (!this.pointers.size) this.start = { x: event.clientX, y: event.clientY, pinched: false };
-    this.pointers.set(event.pointerId, event);
-    if (this.pointers.size === 2) this.start.pinched = true;
-    if (this.zoomed) this.stage.setPointerCapture(event.pointerId);
-  }
-
-  move(event) {
-    if (!this.pointers.has(event.pointerId)) return;
-    const before = this.middle();
-    this.pointers.set(event.pointerId, event);
-    const after = this.middle();
-    if (this.pointers.size === 2 && before.apart) {
-      this.by(after.apart / before.apart, ...this.fromMiddle(after));
-    }
-    if (this.zoomed) {
-      const right = after.clientX - before.clientX;
-      this.set(this.scale, this.x + right, this.y + after.clientY - before.clientY);
-    }
-  }
-
-  /** The middle of the fingers, and how far they are apart. */
-  middle() {
-    const [one, other = one] = [...this.pointers.values()];
-    return {
-      clientX: (one.clientX + other.clientX) / 2,
-      clientY: (one.clientY + other.clientY) / 2,
-      apart: Math.hypot(one.clientX - other.clientX, one.clientY - other.clientY),
-    };
-  }
-
-  up(event) {
-    if (!this.pointers.delete(event.pointerId) || this.start.pinched) return;
-    const [right, down] = [event.clientX - this.start.x, event.clientY - this.start.y];
-    if (Math.hypot(right, down) < TAP.near / 3) {
-      this.tapped(event);
-    } else if (event.pointerType === "touch" && !this.zoomed && visualViewport.scale === 1) {
-      if (Math.abs(right) > Math.max(SWIPE, Math.abs(down))) this.on.swipe(right < 0 ? 1 : -1);
-    }
-  }
-
-  tapped(event) {
-    const { tap } = this;
-    const near = tap && Math.hypot(event.clientX - tap.clientX, event.clientY - tap.clientY);
-    const second = tap && event.timeStamp - tap.timeStamp < TAP.apart && near < TAP.near;
-    this.tap = second ? null : event;
-    if (second) this.toggle(...this.fromMiddle(event));
   }
 }
