@@ -1,1 +1,1 @@
-"""What training minimises: the unified training objective, momentum encoders, their queues."""
+"""The losses of training: the unified training objective, momentum encoders and their queues."""

@@ -1,4 +1,4 @@
-"""From settings to an objective."""
+"""Build an objective from settings."""
 
 from __future__ import annotations
 

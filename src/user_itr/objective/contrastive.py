@@ -1,4 +1,4 @@
-"""What all objectives share: a batch's part, a queue's part, and which candidates are negatives."""
+"""Shared by all objectives: a batch's part, a queue's part, and the choice of negatives."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from torch import Tensor, nn
 
 @dataclass
 class Sentences:
-    """Numbers of sentences that several images have, so that a text is no negative of its images.
+    """Numbers of sentences shared by several images, so a text is not a negative of any of them.
 
     Not frozen, for the same reason as `Batch`.
 
     Args:
-        of_captions: (T,) int64, each caption's number; -1 for a sentence of one image alone.
-        of_images: (B, K) int64, the numbers that each image has, -2 in places that are left over.
+        of_captions: (T,) int64, each caption's number; -1 for a sentence of only one image.
+        of_images: (B, K) int64, the numbers that each image has, padded with -2.
     """
 
     of_captions: Tensor
     of_images: Tensor
 
     def to(self, device: torch.device) -> Sentences:
-        """The numbers on a device."""
+        """Move the numbers to a device."""
         return Sentences(self.of_captions.to(device), self.of_images.to(device))
 
 
@@ -37,7 +37,7 @@ class Pairs:
         captions: (T, D) unit-norm.
         caption_image: (T,) int64 row of each caption's image.
         image_owner: (B,) int64 image ids; items with the same id are never negatives of each other.
-        sentences: of both sides; a caption is no negative of an image that has its sentence too.
+        sentences: of both sides; a caption is not a negative of another image with its sentence.
     """
 
     images: Tensor
@@ -54,14 +54,14 @@ class Pairs:
 
 @dataclass(frozen=True)
 class Keys:
-    """What momentum encoders give: a batch's own keys and the two queues of earlier ones.
+    """Output of the momentum encoders: a batch's own keys and the two queues of earlier ones.
 
     Args:
         images: (B, D) unit-norm momentum embeddings of the batch's images.
         captions: (T, D) unit-norm momentum embeddings of the batch's captions.
         image_queue: embeddings (M, D) and owners (M,) int64; M may be 0.
         caption_queue: the same for captions.
-        queued: sentence numbers of both queues, where the pairs have theirs.
+        queued: sentence numbers of both queues, if the pairs have theirs.
     """
 
     images: Tensor
@@ -76,10 +76,10 @@ class ContrastiveObjective(nn.Module, ABC):
 
     Args:
         batch_weight: lambda of the USER paper; 0 leaves the batch's part out.
-        queue_weight: 0 leaves the queue's part out, and momentum encoders are not needed.
-        queue_start: epochs in which the queues fill, but their part does not count yet.
-        mask_siblings: whether captions and images of the query's own image are no negatives. The
-            published code counts them, in the batch and in the queues: False does the same.
+        queue_weight: 0 leaves the queue's part out; momentum encoders are then not needed.
+        queue_start: first epochs in which the queues fill, but their part does not count.
+        mask_siblings: whether to leave captions and images of the query's own image out of the
+            negatives. The published code counts them in the batch and in the queues, as does False.
     """
 
     def __init__(
@@ -102,7 +102,7 @@ class ContrastiveObjective(nn.Module, ABC):
         return self.queue_weight > 0
 
     def begin_epoch(self, epoch: int) -> None:
-        """Tell the objective which epoch begins, counted from 0."""
+        """Set the epoch that begins, counted from 0."""
         self.epoch = epoch
 
     @abstractmethod
@@ -133,14 +133,14 @@ class ContrastiveObjective(nn.Module, ABC):
         queue = zero
         if self.uses_momentum and self.epoch >= self.queue_start:
             if keys is None:
-                raise ValueError("the objective has a queue's part and needs keys")
+                raise ValueError("the objective uses queues and needs keys")
             queue = self.queue_part(pairs, keys)
         loss = self.batch_weight * batch + self.queue_weight * queue
         return {"loss": loss, "batch": batch.detach(), "queue": queue.detach()}
 
 
 class PairwiseObjective(ContrastiveObjective):
-    """An objective that is a mean over pairs of one term, in both directions of both sources."""
+    """The mean of one term over pairs, in both directions, in the batch and against the queues."""
 
     @abstractmethod
     def pair_term(
@@ -185,18 +185,18 @@ class PairwiseObjective(ContrastiveObjective):
 
 
 def similarities(left: Tensor, right: Tensor) -> Tensor:
-    """Dot products (Q, N) of two sets, in float32 at least, whatever autocast says."""
+    """Dot products (Q, N) of two sets, in at least float32 even under autocast."""
     with torch.autocast(left.device.type, enabled=False):
         return at_least_float32(left) @ at_least_float32(right).t()
 
 
 def row_products(left: Tensor, right: Tensor) -> Tensor:
-    """Dot products (P,) of matching rows, in float32 at least."""
+    """Dot products (P,) of matching rows, in at least float32."""
     return (at_least_float32(left) * at_least_float32(right)).sum(dim=-1)
 
 
 def at_least_float32(x: Tensor) -> Tensor:
-    """The tensor in float32, or in float64 if it is."""
+    """The tensor in float32, or unchanged if it is float64."""
     return x if x.dtype == torch.float64 else x.float()
 
 
@@ -229,7 +229,7 @@ def _has(of_images: Tensor, of_captions: Tensor) -> Tensor:
 
 
 def _forget_siblings(pairs: Pairs, keys: Keys | None) -> tuple[Pairs, Keys | None]:
-    """Give each batch row an image id of its own, and every queue entry one that no row has."""
+    """Give each batch row its own image id, and queue entries an id that no row has."""
     rows = torch.arange(len(pairs.images), device=pairs.images.device)
     if keys is not None:
         (images, image_owner), (captions, caption_owner) = keys.image_queue, keys.caption_queue

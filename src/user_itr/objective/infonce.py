@@ -6,7 +6,7 @@ For a pair with score p and negatives n of its query, at temperature tau::
 
 van den Oord et al., "Representation learning with contrastive predictive coding", 2018; Radford et
 al. (CLIP), ICML 2021; He et al. (MoCo), CVPR 2020. An image with several captions in the batch
-makes several pairs, and each has only the other images' captions beside it in the sum.
+makes several pairs; the sum of each contains only the captions of other images.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def cross_entropy_term(
         (P,) float32, or float64 for float64 scores.
     """
     scores, positives = at_least_float32(scores), at_least_float32(positives)
-    # A finite floor: logsumexp of a row of -inf alone has no gradient.
+    # A finite floor: logsumexp of a row of only -inf has no gradient.
     floor = scores.new_full((len(scores), 1), torch.finfo(torch.float32).min)
     scores = torch.cat([scores.masked_fill(~negatives, -torch.inf), floor], dim=1)
     return F.softplus(torch.logsumexp(scores, dim=1)[query] - positives)
@@ -48,7 +48,7 @@ class InfoNCEObjective(PairwiseObjective):
     """InfoNCE in both directions, in the batch and against the queues.
 
     Args:
-        temperature: tau; where it is learned, its start (0.07 in CLIP and MoCo).
+        temperature: tau; its initial value if learned (0.07 in CLIP and MoCo).
         learned: whether log(1 / tau) is a parameter.
         batch_weight: weight of the batch's part.
         queue_weight: weight of the queues' part.

@@ -26,21 +26,21 @@ class MomentumContrast(nn.Module):
     BatchNorm normalises with its running statistics, so a key depends on its own item alone and no
     batch leaks into it. Those statistics are floating-point buffers and follow the query encoder's
     by the same rule, at the faster rate min(m, (1 + t) / (10 + t)) after t updates: they start at
-    (0, 1), which says nothing of the data, and at m = 0.999 would keep that start for thousands of
-    steps. Integer buffers are copied.
+    (0, 1), independent of the data, and at m = 0.999 would keep that start for thousands of steps.
+    Integer buffers are copied.
 
     By the policy "published", that of the authors' code, image keys are computed as in training,
-    with dropout and the statistics of their batch; these move the momentum encoder's own running
-    statistics, which follow nothing else. Text keys have no dropout.
+    with dropout and the statistics of their batch. Only these batches update the momentum encoder's
+    running statistics. Text keys have no dropout.
 
     Args:
         model: the query encoders; copied here.
         width: D, the width of the joint space.
-        queue_length: M of both queues; 0 for none.
+        queue_length: M of both queues; 0 for no queues.
         momentum: m, 0.999 in the paper.
         policy: how keys are computed.
         random_queues: see `EmbeddingQueue`.
-        sentences: sentence numbers of an image, kept in the queues (`Sentences`); 0 for none.
+        sentences: sentence numbers of an image, kept in the queues (`Sentences`); 0 keeps none.
 
     Raises:
         ValueError: if `momentum` is outside [0, 1].
@@ -74,7 +74,7 @@ class MomentumContrast(nn.Module):
         self.train()
 
     def train(self, mode: bool = True) -> MomentumContrast:
-        """Set the mode. Both encoders stay in evaluation mode, but for published image keys."""
+        """Set the mode. Both encoders stay in evaluation mode, except for published image keys."""
         super().train(mode)
         self.encoder.eval()
         if self.policy == "published":
@@ -94,7 +94,7 @@ class MomentumContrast(nn.Module):
 
     @torch.no_grad()
     def update(self, model: DualEncoder) -> None:
-        """Move the momentum encoders towards `model`, once an optimizer step."""
+        """Move the momentum encoders towards `model`; call it once per optimizer step."""
         keys, queries = [], []
         for key, query in zip(self.encoder.parameters(), model.parameters(), strict=True):
             if query.requires_grad:
@@ -130,7 +130,7 @@ class MomentumContrast(nn.Module):
         self.caption_queue.enqueue(captions, caption_owner, of_captions)
 
     def queued_sentences(self) -> Sentences | None:
-        """Sentence numbers of the queues' filled parts, or None where none are kept."""
+        """Sentence numbers of the queues' filled parts, or None if none are kept."""
         of_images = self.image_queue.sentence_numbers()
         of_captions = self.caption_queue.sentence_numbers()
         if of_images is None or of_captions is None:

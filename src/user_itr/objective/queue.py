@@ -1,4 +1,4 @@
-"""A first-in first-out queue of embeddings, kept in the module's state so that it is never lost."""
+"""A first-in first-out queue of embeddings, saved in the module's state dict."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from torch import Tensor, nn
 class EmbeddingQueue(nn.Module):
     """The last M embeddings of one modality and the image each belongs to.
 
-    Any batch size goes with any length: writes wrap modulo M, and of a batch longer than the queue
-    the last M stay. Until M embeddings have come, only the filled part is used. Contents, owners,
+    Any batch size works with any length: writes wrap modulo M, and the last M of a longer batch
+    stay. Until M embeddings have been added, only the filled part is used. Contents, owners,
     pointer and fill count are all buffers of the state dict.
 
     Args:
         length: M.
         width: D.
         sentences: K, how many sentence numbers each embedding has; 0 keeps none.
-        random: begin full of vectors whose components are uniform in (0, 1) before they get unit
+        random: start full of vectors whose components are uniform in (0, 1) before they get unit
             length, as in the published code of USER. Their cosines are near 0.75: a narrow cone.
             They belong to no image (owner -1), so they are negatives of all.
 
@@ -48,9 +48,9 @@ class EmbeddingQueue(nn.Module):
 
     @torch.no_grad()
     def enqueue(self, embeddings: Tensor, owners: Tensor, sentences: Tensor | None = None) -> None:
-        """Add embeddings (B, D) of images `owners` (B,) int64, the oldest ones leave.
+        """Add embeddings (B, D) of images `owners` (B,) int64; the oldest ones leave.
 
-        A queue that keeps sentence numbers takes them too: (B, K) int64.
+        A queue that keeps sentence numbers needs them too: (B, K) int64.
         """
         count = len(embeddings)
         keep = min(count, self.length)
@@ -66,10 +66,10 @@ class EmbeddingQueue(nn.Module):
         self.filled.copy_((self.filled + count).clamp(max=self.length))
 
     def contents(self) -> tuple[Tensor, Tensor]:
-        """The filled part: embeddings (F, D) and owners (F,), in no promised order."""
+        """The filled part: embeddings (F, D) and owners (F,), in any order."""
         filled = int(self.filled)
         return self.embeddings[:filled], self.owners[:filled]
 
     def sentence_numbers(self) -> Tensor | None:
-        """Sentence numbers (F, K) int64 of the filled part, or None where none are kept."""
+        """Sentence numbers (F, K) int64 of the filled part, or None if none are kept."""
         return None if self.sentences is None else self.sentences[: int(self.filled)]

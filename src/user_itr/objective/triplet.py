@@ -29,14 +29,14 @@ def hinge_term(
     margin: float = 0.2,
     kind: Negatives = "hardest",
 ) -> Tensor:
-    """The hinge of every pair in one direction, 0 where its query has no negative.
+    """The hinge of every pair in one direction, 0 if its query has no negative.
 
     Args:
         positives: (P,) scores of the pairs.
         query: (P,) int64, the row of `scores` that holds a pair's negatives.
         scores: (Q, N) similarities.
         negatives: (Q, N) bool, True where a candidate is a negative of the query.
-        margin: by how much a positive should win.
+        margin: by which a positive should exceed a negative.
         kind: "hardest" or "sum".
 
     Returns:
@@ -45,7 +45,7 @@ def hinge_term(
     scores, positives = at_least_float32(scores), at_least_float32(positives)
     scores = scores.masked_fill(~negatives, -torch.inf)
     if kind == "hardest":
-        floor = scores.new_full((len(scores), 1), -torch.inf)  # where there are no candidates
+        floor = scores.new_full((len(scores), 1), -torch.inf)  # if there are no candidates
         largest = torch.cat([scores, floor], dim=1).amax(dim=1)
         return (margin - positives + largest[query]).clamp(min=0)
     return (margin - positives.unsqueeze(1) + scores[query]).clamp(min=0).sum(dim=1)
@@ -57,8 +57,8 @@ class TripletObjective(PairwiseObjective):
     Args:
         margin: 0.2 in both papers.
         negatives: "hardest" or "sum".
-        summed_epochs: epochs that begin a run with summed negatives, 1 in VSE-infinity: from random
-            weights the hardest negative alone often collapses.
+        summed_epochs: first epochs with summed negatives, 1 in VSE-infinity: from random weights,
+            training on only the hardest negative often collapses.
         batch_weight: weight of the batch's part.
         queue_weight: weight of the queues' part, 0 in both papers.
         queue_start: see `ContrastiveObjective`.

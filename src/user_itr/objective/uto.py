@@ -10,10 +10,10 @@ With s = u . v for unit vectors, sharpness mu and threshold gamma::
           embeddings as positives
     L   = lambda L_b + L_q
 
-With one caption an image this is the paper's formula. An image that brings several captions to the
-batch is encoded once; each of its captions makes a pair.
+With one caption per image this is the paper's formula. An image with several captions in the batch
+is encoded once; each of its captions makes a pair.
 
-Losses take embeddings and know no model. Everything is computed in at least float32.
+Losses take embeddings and do not depend on a model. All is computed in at least float32.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ from user_itr.objective.contrastive import (
 def negative_term(
     scores: Tensor, negatives: Tensor, sharpness: float = 90.0, threshold: float = 0.5
 ) -> Tensor:
-    """phi: a smooth maximum of the negatives' excess over the threshold, 0 where there is none.
+    """phi: a smooth maximum of the negatives' excess over the threshold, 0 without negatives.
 
-    Stable in every precision: float16's plain exponent overflows from a score of 0.623.
+    Stable in every precision; the plain exponent overflows in float16 from a score of 0.623 on.
 
     Args:
         scores: (Q, N) similarities in [-1, 1].

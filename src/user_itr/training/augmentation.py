@@ -22,8 +22,8 @@ def augment_words(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Choose words with `probability` and change them; special tokens stay.
 
-    All tokens of a chosen word share its fate, as in VSE-infinity and USER: half of the chosen
-    words become [MASK] (every token of theirs), a tenth random tokens, the rest are dropped. A
+    All tokens of a chosen word are changed alike, as in VSE-infinity and USER: half of the chosen
+    words become [MASK] (each of their tokens), a tenth random tokens, the rest are dropped. A
     caption that would lose all its words keeps them.
 
     Args:

@@ -1,8 +1,8 @@
-"""Batches of images with some of their captions, in an order that a seed and a place define.
+"""Batches of images with some of their captions, in an order fixed by seed and position.
 
 The order of an epoch and the augmentation of a batch are drawn from generators seeded with (seed,
-epoch) and (seed, epoch, batch): the place in training is the whole state, so a resumed run sees the
-same data without anything else being stored.
+epoch) and (seed, epoch, batch). The position in training is the whole state, so a resumed run sees
+the same data without anything else being stored.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ class Batch:
     Args:
         regions: (B, K, d) float32.
         image_owner: (B,) int64, the images' rows in the train split: ids for owners in queues.
-        tokens: groups of captions of like length; each (t, L) int64 ids or (t, L, W) float states.
+        tokens: groups of captions of similar length; each (t, L) int64 ids or (t, L, W) states.
         masks: for each group (t, L) bool.
         caption_image: (T,) int64, row in the batch of each caption's image, in group order.
         guides: (B, G) float32 guide embeddings, or None without CGE.
-        sentences: which captions have the words of another image's; None where nobody asks.
-        layout: where this is a rank's share, how the whole batch is shared out.
+        sentences: captions that other images have too; None if the objective does not need them.
+        layout: how the whole batch is split, if this is a rank's share.
         caption_text: (T,) int64, the row among `tokens` of each caption's words, where equal
             captions share one; None where caption t is row t.
     """
@@ -55,12 +55,12 @@ class Batch:
     caption_text: Tensor | None = None
 
     def to(self, device: torch.device) -> Batch:
-        """The batch on a device; from pinned memory, nobody waits for it."""
+        """The batch on a device; copied without waiting from pinned memory."""
         layout = None if self.layout is None else self.layout.to(device)
         return self._changed(lambda tensor: tensor.to(device, non_blocking=True), layout)
 
     def pinned(self) -> Batch:
-        """The batch in memory that a GPU reads by itself."""
+        """The batch in pinned memory."""
         return self._changed(Tensor.pin_memory, self.layout)
 
     def regrouped(self, size: int) -> Batch:
@@ -117,7 +117,7 @@ class BatchSource:
     An epoch shows every caption once. Images come in random order; each brings
     `captions_per_image` of its captions, drawn without repetition, so an image with five captions
     comes five times an epoch with one each, or once with all five. By the order "rounds" all images
-    come once before one comes again; by "pairs", the published code's, chance alone decides.
+    come once before one comes again; by "pairs", as in the published code, pairs are shuffled.
 
     Args:
         images: the split.
@@ -125,12 +125,12 @@ class BatchSource:
         captions: the split's tokenized captions.
         augmentation: of captions.
         states: (total, W) cached token states, laid out as `captions.ids`; None for token ids.
-        guides: (N, G) float16 or float32 guide embeddings, one an image; None without CGE.
-        batch_size: images a batch.
+        guides: (N, G) float16 or float32 guide embeddings, one per image; None without CGE.
+        batch_size: images per batch.
         captions_per_image: captions that share an image's pass.
         order: of an epoch.
         drop_last: leave out a last batch that is not full.
-        shared: sentences that several images have, for batches that tell of them.
+        shared: sentences that several images have; batches then carry their numbers.
         merge_equal: captions of a batch with equal words are one row of tokens, augmented once.
         seed: of order and augmentation.
     """
@@ -174,18 +174,18 @@ class BatchSource:
 
     @property
     def sentences_of_image(self) -> int:
-        """K of `Sentences`; 0 where batches have none."""
+        """K of `Sentences`; 0 if batches carry no sentence numbers."""
         return 0 if self.shared is None else self.shared.of_images.shape[1]
 
     def epoch(
         self, epoch: int, start: int = 0, share: tuple[int, int] = (0, 1)
     ) -> Generator[Batch, None, None]:
-        """Batches of an epoch, from batch `start` on.
+        """Yield the batches of an epoch, from batch `start` on.
 
         Args:
             epoch: its number.
-            start: the first batch to give.
-            share: (rank, ranks); with several ranks, give the rank's part of each batch.
+            start: the first batch to yield.
+            share: (rank, ranks); with several ranks, yield the rank's part of each batch.
         """
         rng = np.random.default_rng([self.seed, epoch])
         shuffled = [rng.permutation(captions) for captions in self._captions_of]

@@ -27,14 +27,14 @@ def evaluate_split(
 ) -> CrossModalMetrics:
     """Recall both ways of a split, each image and each text encoded once; modes are restored.
 
-    Ranks encode in turn a batch each; rank 0 ranks, and all get what it found.
+    Ranks take turns encoding batches; rank 0 computes the recalls, and all ranks receive them.
 
     Args:
         model: the query encoders.
         split: prepared inputs.
         device: where the model is.
         autocast: precision context of the training.
-        ranks: of the training, where there may be several.
+        ranks: of the training, if there are several.
     """
     first, step = (0, BATCH) if ranks is None else (ranks.index * BATCH, ranks.count * BATCH)
     modes = [(module, module.training) for module in model.modules()]

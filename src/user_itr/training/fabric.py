@@ -22,7 +22,7 @@ from user_itr.errors import ConfigError
 from user_itr.training.launching import is_rank, world
 
 TIMEOUT = timedelta(minutes=30)
-"""How long a step waits for a rank that is there, but does nothing."""
+"""How long a step waits for a rank that is connected but does not answer."""
 
 _NAMES = inspect.signature(DistributedDataParallel).parameters
 _BUFFERS = "forward_sync_buffers" if "forward_sync_buffers" in _NAMES else "broadcast_buffers"
@@ -31,7 +31,7 @@ _BUFFERS = "forward_sync_buffers" if "forward_sync_buffers" in _NAMES else "broa
 def create_fabric(
     training: TrainingSettings, loggers: list[Logger], find_unused: bool = False
 ) -> Fabric:
-    """The device of this process, and all the others' where it is a rank, with a precision.
+    """Set up this process' device and precision, and the connection to other ranks.
 
     Fabric alone would turn float16 into bfloat16 on the CPU; torch has float16 autocast and a
     gradient scaler there too, so "16-mixed" means the same on every device.
@@ -39,11 +39,11 @@ def create_fabric(
     Args:
         training: settings. In a rank the number of processes is the launcher's.
         loggers: used on rank 0.
-        find_unused: whether there may be parameters that no loss depends on.
+        find_unused: whether the loss may not depend on some parameters.
 
     Raises:
-        ConfigError: if the accelerator is unknown or not there, or several devices are asked for in
-            a process that is no rank.
+        ConfigError: if the accelerator is unknown or missing, or several devices are asked for
+            outside of a rank.
     """
     if not is_rank() and training.devices not in (1, "auto"):
         raise ConfigError(

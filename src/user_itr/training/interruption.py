@@ -32,7 +32,7 @@ class FirstInterrupt:
 
     def __enter__(self) -> None:
         self.previous = None
-        if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a job in the background stays deaf
+        if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a background job keeps ignoring it
             return
         with suppress(ValueError):  # not in the main thread: Ctrl-C goes elsewhere
             self.previous = signal.signal(signal.SIGINT, self._handle)

@@ -1,4 +1,4 @@
-"""Batches made ready in a thread while a GPU works on the one before."""
+"""Batches prepared in a thread while a GPU works on the previous one."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ T = TypeVar("T")
 U = TypeVar("U")
 
 AHEAD = 2
-"""Batches that are ready or in the making while one is used."""
+"""Batches that are ready or being made while one is used."""
 
 GPU_GROUP = 512
-"""Captions that a GPU takes at once: more groups would save padding and cost more, in kernels."""
+"""Captions per group on a GPU: more groups would save padding but cost more in kernel starts."""
 
 
 def batches_for(
     device: torch.device, batches: Generator[Batch, None, None]
 ) -> Generator[Batch, None, None]:
-    """Batches as a device takes them best; what they hold is the same.
+    """Batches in the form that is fastest for a device; their contents are the same.
 
     For a GPU they are made ahead, in pinned memory, their captions in few groups.
     """
@@ -34,10 +34,10 @@ def batches_for(
 
 
 def prefetched(batches: Iterator[T], prepare: Callable[[T], U]) -> Generator[U, None, None]:
-    """What `prepare` makes of each batch, in order, made ahead in one thread.
+    """Yield `prepare` of each batch in order, computed ahead in one thread.
 
-    A batch is defined by seed and place alone (`BatchSource`), so who makes it changes nothing.
-    Whatever the thread raises is raised where its batch would have come; closing the generator
+    A batch depends only on seed and position (`BatchSource`), so making it in a thread does not
+    change it. An exception in the thread is raised in place of its batch; closing the generator
     ends the thread.
 
     Args:

@@ -1,8 +1,8 @@
-"""The processes of a run, a rank each: what they tell one another besides gradients.
+"""The processes (ranks) of a run, and what they exchange besides gradients.
 
-With one process everything here gives back what it was given. Whatever a single rank finds out -
-Ctrl-C, the clock, how good an epoch was - has to be agreed on before anybody acts on it, or the
-others would wait for ever.
+With one process, everything here returns its input. What only one rank sees (Ctrl-C, the clock, the
+result of an epoch) must be agreed on before any rank acts on it, or the others would wait for
+ever.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from user_itr.training.launching import LostContact
 T = TypeVar("T")
 
 NO_LIMIT = timedelta(days=365)
-"""Waiting for another rank's work, like extracting features, may take long. A rank that dies closes
-its connections, which ends the waiting at once."""
+"""Limit for waiting on another rank's work, such as extracting features. A rank that dies closes
+its connections, which ends the wait at once."""
 
 _BROKEN = ("gloo", "nccl", "connection closed by peer", "connection reset", "broken pipe", "socket")
 
@@ -85,7 +85,9 @@ class Ranks:
             dist.all_reduce(torch.from_numpy(array), group=self._patient)
 
     def agree(self, stop: bool, due: bool, seconds: float) -> tuple[bool, bool, float]:
-        """Decide together: stop where any rank was asked to; when, and how late it is, rank 0 says.
+        """Decide together: stop if any rank was asked to.
+
+        Rank 0 decides when to save and supplies the elapsed time.
 
         Args:
             stop: whether this process was asked to stop.
@@ -107,14 +109,14 @@ class Ranks:
             torch.manual_seed(int(place.generate_state(1, np.uint32)[0]))
 
     def leave(self) -> None:
-        """Take leave of the others at the end."""
+        """Close the connections to the other ranks."""
         if self.count > 1:
             self.wait()
             dist.destroy_process_group()
 
     @contextmanager
     def contact(self, run: Path) -> Iterator[None]:
-        """Turn the errors of a broken connection into one that says what to do.
+        """Turn the errors of a broken connection into one that names the remedy.
 
         Raises:
             LostContact: if another rank is gone.

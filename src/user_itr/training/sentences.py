@@ -1,4 +1,4 @@
-"""Sentences that several images of a split have, word for word."""
+"""Sentences that several images of a split share, word for word."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ class SharedSentences:
     """Numbers of the shared sentences. Captions of equal token ids are one sentence.
 
     Args:
-        of_captions: (M,) int64, -1 for a sentence of one image alone.
-        of_images: (N, K) int64, each image's shared sentences, -2 in places that are left over.
+        of_captions: (M,) int64, -1 for a sentence of only one image.
+        of_images: (N, K) int64, each image's shared sentences, padded with -2.
     """
 
     of_captions: np.ndarray
@@ -26,7 +26,7 @@ class SharedSentences:
 
     @classmethod
     def among(cls, images: CaptionedImages, captions: TokenizedCaptions) -> SharedSentences | None:
-        """Find them; None where no two images have a sentence in common."""
+        """Find them; None if no two images have a sentence in common."""
         _, text = captions.distinct()
         pairs = np.unique(np.stack([text, images.caption_image], axis=1), axis=0)
         count = np.bincount(pairs[:, 0], minlength=len(text))

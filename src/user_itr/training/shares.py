@@ -1,8 +1,8 @@
-"""How a batch is shared out to ranks, and how what they make of it comes together again.
+"""How a batch is split among ranks, and how their results are gathered.
 
-Rank r takes a contiguous run of the batch's images, with their captions. Everybody draws the order,
-the views and the augmentation of the whole batch and knows how all of it is shared out, so that
-nothing but embeddings has to travel, and no draw depends on the number of ranks.
+Rank r takes a contiguous run of the batch's images, with their captions. Every rank draws the
+order, the views and the augmentation of the whole batch and knows how it is split. So only
+embeddings are exchanged, and no draw depends on the number of ranks.
 """
 
 from __future__ import annotations
@@ -64,9 +64,9 @@ class Layout:
     def gather(self, images: Tensor, captions: Tensor, group: Any) -> tuple[Tensor, Tensor]:
         """Embeddings of all ranks in the order of the whole batch: (B, D) and (T, D).
 
-        Every rank is to compute the same loss of them. Then each has, without further exchange, the
-        whole gradient of its own rows; it comes back multiplied by R, because gradients of
-        parameters are averaged over ranks while that of the loss is their sum.
+        Every rank must compute the same loss from them. Then each has, without further exchange,
+        the whole gradient of its own rows. It is multiplied by R, because gradients of parameters
+        are averaged over ranks, while the gradient of the loss is their sum.
 
         Args:
             images: (B_r, D), the rank's own.

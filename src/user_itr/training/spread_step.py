@@ -1,4 +1,4 @@
-"""One training step whose batch is shared out to ranks; the loss and the keys are the batch's."""
+"""One training step on a batch that is split among ranks; loss and keys are the whole batch's."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from user_itr.training.step import NewKeys, TrainingStep
 
 
 class SpreadStep(TrainingStep):
-    """`TrainingStep` for a rank's share of a batch, as `Batch.layout` tells it.
+    """`TrainingStep` for a rank's share of a batch, described by `Batch.layout`.
 
     BatchNorm sees the rows of all ranks. With gathered negatives every rank computes the whole
-    batch's loss from everybody's embeddings, so losses and gradients are those of one process.
-    Without, each has its own share's loss, with its share's negatives, and the batch's loss is
-    their mean by images. The queues get everybody's keys in the order of the whole batch either
-    way, so they are the same on all ranks.
+    batch's loss from all embeddings, so losses and gradients are those of one process. Otherwise
+    each rank computes the loss of its share with its share's negatives, and the batch's loss is
+    their mean, weighted by images. In both cases the queues get all keys in the order of the whole
+    batch, so they are equal on all ranks.
 
     Args:
         model: query encoders.

@@ -70,5 +70,5 @@ class TrainingStep(nn.Module):
             )
 
     def after_update(self) -> None:
-        """Move the momentum encoders, once an optimizer step."""
+        """Update the momentum encoders; call it once per optimizer step."""
         self.contrast.update(self.model)

@@ -1,4 +1,4 @@
-"""Cached token states: what the frozen part of a text encoder makes of captions, on disk once."""
+"""Cached token states: the output of a text encoder's frozen part for all captions, on disk."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from user_itr.model.token_encoders import TokenEncoder
 from user_itr.model.tokenizer import TokenizedCaptions
 
 BATCH_TOKENS = 2048
-"""Padded tokens a pass of the encoder."""
+"""Padded tokens per pass of the encoder."""
 
 
 @torch.inference_mode()
@@ -33,7 +33,7 @@ def cached_token_states(
     """States at the frozen boundary of every token, computed on the first call and memory-mapped.
 
     The file's name is a hash of the frozen weights and of all token ids, so another encoder,
-    another boundary or other captions make another file. Of several processes that want the same
+    another boundary or other captions make another file. If several processes need the same
     states, one computes them and the others wait.
 
     Args:

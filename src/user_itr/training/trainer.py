@@ -44,14 +44,14 @@ from user_itr.training.state import random_state, set_random_state
 from user_itr.training.step import TrainingStep
 
 STILL_STEPS = 20
-"""So many steps in a row without any gradient end a run."""
+"""A run ends after this many steps in a row without any gradient."""
 
 FUSED_DEVICES = ("cpu", "cuda")
 """Where AdamW has one kernel for a step."""
 
 
 class Reporter(Protocol):
-    """What a run tells while it goes on."""
+    """Receives the progress of a run."""
 
     def step(self, epoch: int, batch: int, batches: int, values: dict[str, float]) -> None:
         """A batch is done."""
@@ -193,7 +193,7 @@ class Trainer:
         return random_state() | ({} if draws is None else {"torch": draws.get_state()})
 
     def _share_draws(self) -> None:
-        """Ranks go on together where torch's generator is now; it becomes each one's own."""
+        """Share torch's current generator state among ranks; each then continues with its own."""
         draws = self.ranks.draws
         if draws is not None:
             draws.set_state(torch.get_rng_state())
@@ -213,7 +213,7 @@ class Trainer:
 
         Raises:
             Interrupted: after Ctrl-C, once the run is saved. A second Ctrl-C stops at once.
-            ConfigError: if the loss or the gradient is no number any more, or another process is
+            ConfigError: if the loss or the gradient is NaN or infinite, or another process is
                 training the run.
             CheckpointError: if a checkpoint or a log cannot be written.
         """
@@ -283,7 +283,7 @@ class Trainer:
                         break
 
     def train_batch(self, batch: Batch) -> tuple[dict[str, Tensor], bool]:
-        """Do the batch that stands next: its losses, and whether an optimizer step was done."""
+        """Run the next batch; returns its losses, and whether an optimizer step was done."""
         accumulate = self.settings.training.accumulate
         count = self.prepared.batches.batches_per_epoch
         number = self.place.batch + 1
@@ -315,7 +315,7 @@ class Trainer:
         return losses, last_of_step
 
     def _require_finite(self, name: str, value: Tensor) -> None:
-        """Stop before a number that is none reaches weights, queues or a checkpoint."""
+        """Stop before NaN or infinity reaches weights, queues or a checkpoint."""
         number = float(value.detach())
         if not math.isfinite(number):
             raise ConfigError(
