@@ -178,7 +178,7 @@ DAMAGED = [
     Damage("a tensor less", tensors(lambda t: t.pop(LINEAR)), "cannot be put together"),
     Damage("a tensor more", tensors(lambda t: t.update({"model.more": torch.ones(2)})), "cannot be put together"),
     Damage("a tensor of nothing of ours", tensors(lambda t: t.update({"evil": torch.ones(2)})), "holds evil"),
-    Damage("a guide that is not there", tensors(lambda t: t.update({"guide_compactor.mean": torch.ones(2)})), "no part"),
+    Damage("a guide that is not there", tensors(lambda t: t.update({"guide_compactor.mean": torch.ones(2)})), "not part"),
     Damage("whole numbers as weights", tensors(lambda t: t.update({LINEAR: t[LINEAR].long()})), "holds torch.int64"),
     Damage("complex weights", tensors(lambda t: t.update({LINEAR: t[LINEAR].to(torch.complex64)})), "complex64"),
     Damage("tokenizer empty", text("", "tokenizer.json"), "is no tokenizer"),

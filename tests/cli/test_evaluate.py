@@ -113,7 +113,7 @@ def test_captions_in_bfloat16(command: Command, checkpoint: Path, tmp_path: Path
     assert "model: captions were encoded in bfloat16." in " ".join(done.err.split())
     done = command("evaluate", checkpoint, "--text-dtype", "bfloat16")
     assert done.code == 2
-    assert "a BiGRU encodes captions in float32 alone" in " ".join(done.err.split())
+    assert "a BiGRU encodes captions only in float32" in " ".join(done.err.split())
 
 
 def test_folds_beside_the_whole_split(command: Command, checkpoint: Path, tmp_path: Path) -> None:

@@ -270,7 +270,7 @@ def test_captions_in_bfloat16(tmp_path: Path, layers: int | str) -> None:
 
 
 def test_a_bigru_has_no_bfloat16(model: TrainedModel) -> None:
-    with pytest.raises(ConfigError, match="in float32 alone"):
+    with pytest.raises(ConfigError, match="only in float32"):
         Embedder(model, "cpu", text_dtype="bfloat16")
 
 

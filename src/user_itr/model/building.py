@@ -1,4 +1,4 @@
-"""From settings to modules: the one place that knows which setting becomes which module."""
+"""Build modules from settings: the only place that maps a setting to a module."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def build_dual_encoder(
         settings: of the model.
         region_width: d, width of the regions that the model will see.
         vocabulary: number of token ids, for a BiGRU.
-        transformer: the text encoder's network where the caller has it; loaded by name otherwise.
+        transformer: the text encoder's network, if the caller has it; otherwise loaded by name.
         guide_width: G, width of the guide embeddings of a model with CGE.
 
     Raises:
@@ -79,13 +79,13 @@ def dual_encoder_size(
     transformer_config: dict[str, Any] | None,
     guide_width: int | None = None,
 ) -> tuple[int, int] | None:
-    """How many numbers the encoder of a checkpoint holds, without any memory for them.
+    """Count the numbers of a checkpoint's encoder, without allocating memory for them.
 
     Arguments are those of `rebuild_dual_encoder`.
 
     Returns:
-        Numbers of the whole without the transformer's layers, and numbers of the transformer; None
-        where the network cannot be built without memory.
+        The number without the transformer, and that of the transformer; None if the network cannot
+        be built without memory.
 
     Raises:
         ConfigError: as `build_dual_encoder` does.
@@ -114,7 +114,7 @@ def dual_encoder_size(
 def _build_image(
     settings: ImageSettings, width: int, embedding: int, guide_width: int | None
 ) -> ImageEncoder:
-    # The order of construction is the order of the random numbers: it stays as it is.
+    # Do not reorder: the order of construction is the order of the random numbers.
     self_guide = global_guide = None
     if settings.self_guided:
         self_guide = SelfGuide(

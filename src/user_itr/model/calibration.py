@@ -1,4 +1,4 @@
-"""From a cosine to a figure that a person can read.
+"""Turn a cosine into a figure that people can read.
 
 Cosines of different models lie in different ranges, so each model keeps its own `Calibration`,
 taken from the dev split when it is exported.
@@ -30,8 +30,8 @@ class Calibration(BaseModel):
     def percent(self, score: float) -> int:
         """The share of true captions that fit their image worse than this, 0 to 100.
 
-        50 is as good as the typical caption that a person wrote for the image. The distribution
-        is taken as normal.
+        50 is as good as the typical caption that a person wrote for the image. A normal
+        distribution is assumed.
         """
         place = (score - self.mean) / (self.deviation * math.sqrt(2))
         return round(100 * 0.5 * (1 + math.erf(place)))

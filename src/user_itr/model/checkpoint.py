@@ -2,7 +2,7 @@
 
 Nothing is pickled. `config.json` holds the settings, the text encoder's architecture, what made the
 region features, the hash of the weights and the metrics, so loading needs nothing else; the one
-thing left out is frozen weights that an installed package ships, which are named by their hash.
+exception is frozen weights that an installed package ships: only their hash is stored.
 """
 
 from __future__ import annotations
@@ -60,13 +60,13 @@ class TrainedModel:
     Args:
         settings: of the run that made it.
         encoder: the dual encoder.
-        compactor: makes raw region features compact; None where the model takes them raw.
+        compactor: makes raw region features compact; None if the model reads them raw.
         tokenizer: captions to token ids.
         features: identity of the backbone: backbone, weights_hash, preprocessing, regions, width.
         guide: the same of the guide of CGE, whose `regions` is 1; None without CGE.
-        guide_compactor: makes guide embeddings compact; None where the model takes them raw.
+        guide_compactor: makes guide embeddings compact; None if the model reads them raw.
         metrics: dev metrics and where in training they were reached.
-        calibration: of its cosines, where it was exported with one.
+        calibration: of its cosines, if it was exported with one.
     """
 
     settings: Settings
@@ -162,7 +162,7 @@ def write_model(
 
 
 def save_model(out: Path, model: TrainedModel, *, half: bool = False) -> None:
-    """Write a checkpoint as a new folder: complete, or not there at all; see `write_model`.
+    """Write a checkpoint as a new folder, complete or absent; see `write_model`.
 
     Raises:
         CheckpointError: if `out` is there already.
@@ -173,7 +173,7 @@ def save_model(out: Path, model: TrainedModel, *, half: bool = False) -> None:
 
 @contextmanager
 def new_folder(out: Path) -> Iterator[Path]:
-    """A folder to fill, which becomes `out` when the block ends, or goes when that fails.
+    """A folder to fill: renamed to `out` when the block ends, removed if it fails.
 
     Raises:
         CheckpointError: if `out` is there already.
@@ -272,7 +272,7 @@ def resolve_checkpoint(path: str | Path) -> Path:
 
 
 def is_checkpoint_name(name: object) -> bool:
-    """Whether this may be the name of a folder in a run's `checkpoints`, and not a way out."""
+    """Whether this is a plain folder name in a run's `checkpoints`, not a path out of it."""
     return (
         isinstance(name, str) and re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name) is not None
     )
@@ -348,7 +348,7 @@ def _encoder(
 
 
 def compact_width(identity: dict[str, JsonValue], compactor: Compactor | None) -> int:
-    """Width of what the model sees of features of this identity."""
+    """Width that the model sees of features with this identity."""
     return int(str(identity["width"])) if compactor is None else compactor.width
 
 
@@ -377,7 +377,7 @@ def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 
 def _fingerprint(config: CheckpointConfig) -> str:
-    """Identity of what the model computes: weights, architecture and features, not its metrics."""
+    """Identity of the computation: weights, architecture and features, without metrics."""
     if config.exported_from is not None:
         return config.exported_from
     parts = [config.weights_sha256, config.transformer, config.packaged_weights, config.features]

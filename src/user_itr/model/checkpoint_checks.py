@@ -1,7 +1,7 @@
-"""What must hold of a checkpoint that anybody may have made, before memory is taken for it.
+"""Checks of an untrusted checkpoint before memory is allocated for it.
 
-A hash tells damage; whoever writes a configuration can also write its hash. Each check raises a
-ValueError that says what does not fit.
+A hash detects damage, but not forgery: an attacker can write it too. Each check raises a ValueError
+that names the mismatch.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ PACKAGED_MOST = 50_000_000
 """Numbers that the weights of an installed package may have: MiniLM has 22,713,216."""
 
 SLACK = 1_000_000
-"""Numbers that a configuration may ask for whatever the weights have."""
+"""Numbers that a configuration may ask for beyond those of its weights."""
 
 
 class _FeatureIdentity(BaseModel):
-    """What must be known of the features that a model takes; more may be there."""
+    """Required facts about the features of a model; more are allowed."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
@@ -33,7 +33,7 @@ class _FeatureIdentity(BaseModel):
 
 
 def check_identity(name: str, identity: Mapping[str, JsonValue] | None) -> None:
-    """The features or the guide are named, with their sizes; None is no guide."""
+    """Check that features or guide are named, with their sizes; None without a guide."""
     if identity is None:
         return
     try:
@@ -44,7 +44,7 @@ def check_identity(name: str, identity: Mapping[str, JsonValue] | None) -> None:
 
 
 def check_tokenizer(tokenizer: CaptionTokenizer, vocabulary: int, rows: int) -> None:
-    """The tokenizer has the vocabulary's size, and no token beyond the embeddings' rows."""
+    """Check the vocabulary's size, and that no token lies beyond the rows of embeddings."""
     if tokenizer.vocabulary_size != vocabulary or tokenizer.largest_id >= rows:
         raise ValueError(
             f"tokenizer.json has {tokenizer.vocabulary_size:,} tokens up to id "
@@ -55,19 +55,19 @@ def check_tokenizer(tokenizer: CaptionTokenizer, vocabulary: int, rows: int) -> 
 def check_parts(
     tensors: Mapping[str, Tensor], compactor: Compactor | None, guide_compactor: Compactor | None
 ) -> None:
-    """Every tensor is of a part that the model has."""
+    """Check that every tensor belongs to a part of the model."""
     parts = {"model"}
     parts |= set() if compactor is None else {"compactor"}
     parts |= set() if guide_compactor is None else {"guide_compactor"}
     for name in tensors:
         if name.partition(".")[0] not in parts:
-            raise ValueError(f"model.safetensors holds {name}, which is no part of this model")
+            raise ValueError(f"model.safetensors holds {name}, which is not part of this model")
 
 
 def check_size(
     asked: tuple[int, int] | None, state: Mapping[str, Tensor], *, packaged: bool
 ) -> None:
-    """The configuration does not ask for far more memory than the weights that come with it.
+    """Check that the configuration does not ask for far more memory than its weights.
 
     Args:
         asked: numbers of the model without its transformer, and of that; see `dual_encoder_size`.
@@ -80,14 +80,14 @@ def check_size(
     stored = sum(tensor.numel() for tensor in state.values())
     if packaged and base <= PACKAGED_MOST:
         base = 0
-    if ours + base > 2 * stored + SLACK:  # what is less wrong is named tensor by tensor
+    if ours + base > 2 * stored + SLACK:  # smaller mismatches are reported per tensor
         raise ValueError(
             f"config.json asks for {ours + base:,} numbers, model.safetensors has {stored:,}"
         )
 
 
 def fill(module: nn.Module, state: Mapping[str, Tensor]) -> None:
-    """Load tensors, each of the module's and no other, and of its kind of number.
+    """Load exactly the module's tensors, with its dtypes.
 
     Raises:
         ValueError, RuntimeError: if they do not fit.

@@ -9,7 +9,7 @@ from user_itr.model.text_encoder import TextEncoder
 
 
 class DualEncoder(nn.Module):
-    """One unit vector an image and one a caption; their dot product is the score.
+    """One unit vector per image and one per caption; their dot product is the score.
 
     Args:
         image: image branch.

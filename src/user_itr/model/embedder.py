@@ -1,4 +1,4 @@
-"""The embedder: images and captions in, unit vectors out. What `user_itr.load()` gives."""
+"""The embedder, from images and captions to unit vectors; `user_itr.load()` returns it."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ Advance = Callable[[int, int], None]
 """Takes (done, total)."""
 
 TextDtype = Literal["float32", "bfloat16"]
-"""What a token encoder computes in."""
+"""The dtype of a token encoder's computation."""
 
 
 class Embedder:
@@ -49,11 +49,11 @@ class Embedder:
 
     Args:
         model: the trained model.
-        device: where it computes; a GPU where there is one, by default.
-        runtime: what computes the image backbones; see `with_runtime`. Embeddings of different
-            runtimes may be compared, so that `fingerprint` does not depend on it.
-        text_dtype: what the token encoder computes in. bfloat16 is faster where the device
-            multiplies it, and moves cosines by some 1e-3; what follows stays in float32.
+        device: where it computes; by default a GPU if there is one.
+        runtime: computes the image backbones; see `with_runtime`. Embeddings of different runtimes
+            may be compared, so `fingerprint` does not depend on it.
+        text_dtype: of the token encoder's computation. bfloat16 is faster if the device multiplies
+            it, and moves cosines by some 1e-3; the rest stays in float32.
 
     Raises:
         ConfigError: if the token encoder has no layers that compute in bfloat16.
@@ -85,7 +85,7 @@ class Embedder:
     def _use_bfloat16(self) -> None:
         tokens = self.encoder.text.tokens
         if not isinstance(tokens, TransformerTokens):
-            raise ConfigError("a BiGRU encodes captions in float32 alone; leave bfloat16 out.")
+            raise ConfigError("a BiGRU encodes captions only in float32; leave bfloat16 out.")
         tokens.bfloat16().register_forward_hook(lambda module, inputs, states: states.float())
 
     @property
@@ -127,7 +127,7 @@ class Embedder:
     def guide(self) -> Backbone | None:
         """The frozen guide of CGE, loaded when an image is first encoded.
 
-        None without CGE, and where the guide is the backbone's own pooled vector.
+        None without CGE, and if the guide is the backbone's own pooled vector.
 
         Raises:
             CheckpointError: if the guide has other weights than those of the training.
@@ -157,19 +157,19 @@ class Embedder:
         Args:
             images: N files, pictures that Pillow opened, or arrays, mixed as they come, or one; see
                 `Picture`. The same photograph has the same embedding in each of these forms.
-            batch_size: images a pass of the backbone.
+            batch_size: images per pass of the backbone.
 
         Returns:
             (N, D) float32, unit-norm.
 
         Raises:
-            DataError: if one cannot be decoded, or is no picture.
+            DataError: if one cannot be decoded, or is not a picture.
         """
         return embed_pictures(self, images, batch_size)
 
     @property
     def draft(self) -> int | None:
-        """To what size JPEG files may be decoded; see `Backbone.draft`."""
+        """The size to which JPEG files may be decoded; see `Backbone.draft`."""
         if self.guide is None:
             return self.backbone.draft
         sizes = self.backbone.draft, self.guide.draft
@@ -218,7 +218,7 @@ class Embedder:
         Args:
             regions: (R, K, d) of any float dtype, memory map allowed.
             rows: (N,) int64, the rows to embed, in that order; all by default.
-            batch_size: images a pass.
+            batch_size: images per pass.
             guides: (N, G) raw guide embeddings of the images, in the order of the result. A model
                 with CGE needs them, unless its guide is the pooled vector of the same backbone.
             advance: told (done, total) after each pass.
@@ -227,7 +227,7 @@ class Embedder:
             (N, D) float32, unit-norm.
 
         Raises:
-            FeatureError: if the model needs guides and there are none.
+            FeatureError: if the model needs guides and none are given.
         """
         if rows is None:
             rows = np.arange(len(regions))
@@ -281,11 +281,11 @@ class Embedder:
         batch_size: int = 256,
         advance: Advance | None = None,
     ) -> np.ndarray:
-        """Embed tokenized captions, each text once, in batches of like length.
+        """Embed tokenized captions, each text once, in batches of similar length.
 
         Args:
             captions: M captions.
-            batch_size: texts a pass, at most; on a CPU also at most `CPU_TOKENS` tokens.
+            batch_size: texts per pass, at most; on a CPU also at most `CPU_TOKENS` tokens.
             advance: told (done, total) of texts after each pass.
 
         Returns:
@@ -320,13 +320,13 @@ def load(
         text_dtype: see `Embedder`.
 
     Raises:
-        CheckpointError: if there is none, it is damaged, or a part it names is not installed.
+        CheckpointError: if it is missing, damaged, or names a part that is not installed.
     """
     return Embedder(load_model(path), device, runtime, text_dtype)
 
 
 def _without_folders(name: str) -> str:
-    """A network's name, with the last part alone of a path in it: transformers:clip."""
+    """A network's name, with only the last part of a path in it: transformers:clip."""
     return re.sub(r"(^|[:@])(?:[/~\\]|[A-Za-z]:[/\\]).*?([^/\\]+)[/\\]*$", r"\1\2", name)
 
 
@@ -339,10 +339,10 @@ def _require_weights(network: Backbone, wanted: dict[str, JsonValue]) -> None:
 
 
 def _stored(features: Tensor) -> np.ndarray:
-    """Features as the store holds them, in float16: search sees the rounding that training saw."""
+    """Round features to float16 as the store does, so search sees the same values as training."""
     return features.clamp(-FLOAT16_MAX, FLOAT16_MAX).half().numpy()
 
 
 def _compact(raw: Tensor, compactor: Compactor | None) -> Tensor:
-    """What the model sees of raw features: float16 once more, as training keeps compact ones."""
+    """Compact raw features and round them to float16, as training does."""
     return raw if compactor is None else compactor(raw).half().float()

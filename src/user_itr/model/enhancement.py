@@ -1,8 +1,8 @@
-"""Global semantic enhancement: a global vector is made from an image and poured into its regions.
+"""Global semantic enhancement: a global vector of an image is added to its regions.
 
 USER (arXiv 2301.06844), section on unified semantic enhancement: the self-guided module (SGE) makes
 the vector from the regions themselves, the CLIP-guided one (CGE) from a frozen image encoder's
-embedding of the whole image; `enhance` is what both share.
+embedding of the whole image; both share `enhance`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from user_itr.model.masking import (
 
 
 class SelfGuide(nn.Module):
-    """SGE: attention over regions, steered by their mean, gives one global vector an image.
+    """SGE: attention over regions, with their mean as query, gives one global vector per image.
 
     With m the mean of the regions v_i::
 
@@ -35,8 +35,8 @@ class SelfGuide(nn.Module):
         heads: 1 in the paper.
         norm_regions: K, to normalise l over the region axis with exactly K regions, as published
             checkpoints do; None normalises each feature, for any number of regions.
-        xavier: start W_l, W_g and w_c from Xavier's uniform distribution with zero biases, as the
-            published code does: 1.73 (w_c: 2.45) times wider than PyTorch's own start.
+        xavier: initialise W_l, W_g and w_c by Xavier's uniform distribution, with zero biases, as
+            the published code does: 1.73 (w_c: 2.45) times wider than PyTorch's default.
     """
 
     def __init__(
@@ -72,16 +72,16 @@ class SelfGuide(nn.Module):
 
 
 class GlobalGuide(nn.Module):
-    """CGE: a frozen image encoder's embedding e of the whole image, brought to the regions' width.
+    """CGE: a frozen image encoder's embedding e of the whole image, mapped to the regions' width.
 
-    With e at unit norm, g = l2norm(W_1 e) is poured into the regions; r = W_2 e, the residual, is
+    With e at unit norm, g = l2norm(W_1 e) is added to the regions; r = W_2 e, the residual, is
     added to the pooled image embedding before its own unit norm.
 
     Args:
         guide_width: G, the width of the guide's embedding.
         width: d, the width of a region.
         embedding: D, the width of the joint space.
-        residual: whether r is there; without it the image meets the guide in the regions alone.
+        residual: whether to compute r; without it only the regions see the guide.
     """
 
     def __init__(self, guide_width: int, width: int, embedding: int, residual: bool = True) -> None:
@@ -99,7 +99,7 @@ class GlobalGuide(nn.Module):
 def enhance(
     regions: Tensor, guide: Tensor, mask: Tensor | None = None, scale: float = 1.0
 ) -> Tensor:
-    """Pour a global vector into the regions: v_i' = v_i + a_i g.
+    """Add a global vector to the regions: v_i' = v_i + a_i g.
 
     a = softmax_i(scale * g . v_i), then a = a / ||a||_2 (the paper's lambda_a is `scale`).
 

@@ -1,6 +1,6 @@
-"""A model to give away: ONNX graphs that run without PyTorch, no paths of this machine, calibrated.
+"""Export a model to share: calibrated ONNX graphs without PyTorch or paths of this machine.
 
-`user_itr.runtime` runs what is written here, and `user_itr.runtime.exported` says which files.
+`user_itr.runtime` runs the files written here; `user_itr.runtime.exported` lists them.
 """
 
 from __future__ import annotations
@@ -44,10 +44,10 @@ from user_itr.runtime.exported import (
 )
 
 LEAST_COSINE = {"float32": 0.999, "float16": 0.999, "int8": 0.98}
-"""Of an embedding by the exported model to PyTorch's; an export below it is refused."""
+"""Least cosine of an export's embeddings to PyTorch's; a lower one is refused."""
 
 SAMPLE = 16
-"""Captions and images of the split that an export is checked on."""
+"""Number of captions and of images that an export is checked on."""
 
 SENTENCES = (
     "two dogs play in the snow",
@@ -68,14 +68,14 @@ def export_model(
     """Write a model that others can use, with PyTorch or without, and a card for the hub.
 
     In float16 and float32 the folder is a checkpoint as well, and has the fingerprint of the one
-    it was made from: an index made with either is searched with either. An int8 export has a
-    fingerprint of its own, and ONNX Runtime alone computes it.
+    it was made from: an index made with one is searched with the other. An int8 export has its own
+    fingerprint, and only ONNX Runtime computes it.
 
     Args:
         model: to be exported.
         out: folder to make.
-        embedded: the dev split by this model, to calibrate it on and to check the export with;
-            none leaves the calibration as it is.
+        embedded: the dev split by this model, to calibrate it and to check the export; without it
+            the calibration stays as it is.
         precision: of the stored weights; they are float32 again when loaded.
         licence: of the model, for its card; see `check_licence`.
 
@@ -84,7 +84,7 @@ def export_model(
 
     Raises:
         CheckpointError: if `out` is there already, the model cannot be exported, or the export
-            computes something else.
+            computes different embeddings.
         DataError: if all captions of the split score the same.
         MissingExtraError: if the exporter is not installed.
     """
@@ -118,7 +118,7 @@ def export_model(
 
 
 def _measure(folder: Path, embedded: SplitEmbeddings) -> CrossModalMetrics:
-    """Give an export its own calibration and figures, in place of those of the model."""
+    """Give an export its own calibration and figures instead of the model's."""
     encoder, split = OnnxEncoder(folder), embedded.split
     images = encoder.encode_images(list(split.image_paths or ()))
     captions = encoder.encode_text(split.captions)
@@ -203,7 +203,7 @@ def _without_paths(model: TrainedModel) -> TrainedModel:
 
 
 def _inputs(embedder: Embedder) -> tuple[Pixels, Pixels | None]:
-    """What the networks see of an image, where that can be said without PyTorch."""
+    """The preprocessing of the networks, if it can be described without PyTorch."""
     name = str(embedder.model.features["backbone"])
     if name == PRECOMPUTED:
         raise CheckpointError(

@@ -1,8 +1,8 @@
-"""The two halves of a model as modules that PyTorch writes down as ONNX graphs.
+"""The two halves of a model as modules that PyTorch exports as ONNX graphs.
 
 Pixels or token ids go in, unit vectors come out: backbone, guide, rounding to a store's float16,
-compactor and encoder are one graph. What depends on a set's size alone, GPO's weights and the
-grid's pooling, is computed beforehand and stands in the graph as a constant.
+compactor and encoder are one graph. GPO's weights and the grid's pooling, which depend only on a
+set's size, are computed beforehand and are constants of the graph.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from user_itr.model.pooling import GeneralizedPooling
 from user_itr.model.token_encoders import BiGRUTokens, TokenEncoder, TransformerTokens
 
 UNLIMITED_TOKENS = 512
-"""Tokens that an exported model reads of a caption where its tokenizer has no limit."""
+"""Tokens that an exported model reads of a caption if its tokenizer has no limit."""
 
 
 def longest_sentence(model: TrainedModel) -> int:
@@ -56,7 +56,7 @@ class ImageGraph(nn.Module):
     Args:
         model: the trained model.
         backbone: of its regions, on the CPU.
-        guide: of CGE; None without, and where it is the backbone's own pooled vector.
+        guide: of CGE; None without CGE, and if it is the backbone's own pooled vector.
     """
 
     def __init__(self, model: TrainedModel, backbone: Backbone, guide: Backbone | None) -> None:
@@ -85,7 +85,7 @@ class ImageGraph(nn.Module):
 
 
 class _Compact(nn.Module):
-    """A `Compactor` whose grid pooling is one product, and what training rounds after it."""
+    """A `Compactor` whose grid pooling is one product, with the rounding of training."""
 
     cells: Tensor | None
 
@@ -126,7 +126,7 @@ class _TabledPooling(nn.Module):
 
 
 class _OnnxGRU(TokenEncoder):
-    """`BiGRUTokens` by ONNX's GRU, which takes sequences of several lengths; it only exports."""
+    """`BiGRUTokens` by ONNX's GRU, which reads sequences of several lengths; only for export."""
 
     cacheable = False
 
@@ -166,5 +166,5 @@ def _both_directions(gru: nn.GRU, kinds: tuple[str, ...]) -> Tensor:
 
 
 def _stored(features: Tensor) -> Tensor:
-    """What a feature store gives back of features: float16's."""
+    """Features rounded to float16, as a feature store returns them."""
     return F.hardtanh(features, -FLOAT16_MAX, FLOAT16_MAX).half().float()

@@ -10,7 +10,7 @@ from user_itr.model.enhancement import GlobalGuide, SelfGuide, enhance
 
 
 class ImageEncoder(nn.Module):
-    """Regions of an image, and where there is one its guide embedding, to one unit vector.
+    """Turn the regions of an image, and its guide embedding if any, into one unit vector.
 
     With both enhancements the regions take the self-guided vector first, then the global one.
 
@@ -24,7 +24,7 @@ class ImageEncoder(nn.Module):
             [1 - region_dropout, 1] (the size augmentation of VSE-infinity).
 
     Attributes:
-        draws: generator that `region_dropout` draws from; torch's own where it is None.
+        draws: generator that `region_dropout` draws from; None for torch's own.
     """
 
     draws: torch.Generator | None = None
@@ -53,7 +53,7 @@ class ImageEncoder(nn.Module):
 
         Args:
             regions: (B, K, d).
-            mask: (B, K) bool, True where a region is real; None where all are.
+            mask: (B, K) bool, True where a region is real; None if all are.
             guide: (B, G) embeddings of the whole images; an encoder without CGE ignores them.
 
         Returns:
@@ -83,14 +83,14 @@ def drop_regions(
 ) -> tuple[Tensor, Tensor | None]:
     """Keep a random subset of the K regions, the same positions throughout the batch.
 
-    One draw a batch keeps the tensors dense. At least one region stays; where padding would leave
-    an image without a region, the batch keeps all of them.
+    One draw per batch keeps the tensors dense. At least one region stays; if an image would be left
+    with padding only, the batch keeps all regions.
 
     Args:
         regions: (B, K, d).
         mask: (B, K) bool or None.
         share: largest share to drop; the share itself is uniform in [0, share].
-        draws: a CPU generator; torch's own where it is None.
+        draws: a CPU generator; None for torch's own.
 
     Returns:
         (B, K', d) and (B, K') with K' <= K.

@@ -1,7 +1,7 @@
 """Means, softmaxes and BatchNorm over the valid positions of a padded set, exact at the padding.
 
 Throughout the package a mask is (B, N) bool, True where a position is real; `None` means that all
-positions are real. Whatever stands in a padded position changes no output.
+positions are real. The contents of padded positions change no output.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from user_itr.model.spread_norm import SpreadBatchNorm
 
 
 def masked_mean(x: Tensor, mask: Tensor | None) -> Tensor:
-    """Mean over the valid positions: (B, N, D) and mask (B, N) to (B, D); 0 where there is none."""
+    """Mean over the valid positions: (B, N, D) and mask (B, N) to (B, D); 0 if there are none."""
     if mask is None:
         return x.mean(dim=1)
     total = x.masked_fill(~mask.unsqueeze(-1), 0.0).sum(dim=1)
@@ -24,7 +24,7 @@ def masked_mean(x: Tensor, mask: Tensor | None) -> Tensor:
 def masked_softmax(scores: Tensor, mask: Tensor | None) -> Tensor:
     """Softmax over the valid positions of the last dimension: (B, N) to (B, N), 0 at the padding.
 
-    A row without a valid position gives zeros.
+    A row without valid positions gives zeros.
     """
     if mask is None:
         return torch.softmax(scores, dim=-1)
@@ -34,7 +34,7 @@ def masked_softmax(scores: Tensor, mask: Tensor | None) -> Tensor:
 
 
 class MaskedBatchNorm(SpreadBatchNorm):
-    """BatchNorm over the last dimension whose batch statistics come from valid positions alone.
+    """BatchNorm over the last dimension, with batch statistics of the valid positions only.
 
     Every feature is normalised over the valid regions of the batch, so any number of regions works
     and padding cannot leak into the statistics. `RegionAxisBatchNorm` is the published way.
@@ -51,7 +51,7 @@ class MaskedBatchNorm(SpreadBatchNorm):
             (..., D); padded positions hold 0 in training mode and an unused value otherwise.
 
         Raises:
-            ValueError: in training mode, where fewer than two positions are valid.
+            ValueError: in training mode, if fewer than two positions are valid.
         """
         if mask is None or not self.training:
             return super().forward(x.reshape(-1, x.shape[-1])).view_as(x)

@@ -1,7 +1,7 @@
 """ONNX graphs on disk: small files, their weights beside them in float16, float32 or int8.
 
-What a checkpoint's weights file holds already is not written twice: the graph names its place
-there. The rest, frozen networks above all, goes to one file of raw numbers.
+Weights that the checkpoint's file holds already are not written twice: the graph refers to them.
+The rest, mostly frozen networks, goes to one file of raw numbers.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ import numpy as np
 Precision = Literal["float16", "float32", "int8"]
 
 SMALL = 1024
-"""Tensors of fewer numbers stay in the graph, in float32."""
+"""Smaller tensors stay in the graph, in float32."""
 
 _ALIGNED = 64
 
 
 class Place(NamedTuple):
-    """Where a file holds a tensor."""
+    """The place of a tensor in a file."""
 
     file: str
     offset: int
@@ -47,15 +47,15 @@ class WeightsFile:
         self._places: dict[str, Place] = {} if checkpoint is None else _places(checkpoint)
 
     def close(self) -> None:
-        """End the file."""
+        """Close the file."""
         self._file.close()
 
     def place(self, array: np.ndarray, transposable: bool) -> Place:
-        """Where these numbers lie, written now if no file holds them.
+        """The place of these numbers; they are written now if no file holds them.
 
         Args:
             array: as it is to be stored.
-            transposable: whether the transposed matrix serves as well.
+            transposable: whether the transposed matrix may be used instead.
         """
         key = _key(array)
         known = self._places.get(key)
@@ -113,7 +113,7 @@ class WeightsFile:
         if self.precision != "int8" or array.ndim < 2:
             kind = np.float32 if self.precision == "float32" else np.float16
             return [self._external(name, array.astype(kind), matrix)]
-        # a scale for each output: a matrix's columns, the first dimension of all others
+        # one scale per output: a matrix's columns, otherwise the first dimension
         axes = (0,) if matrix and not rows else tuple(range(1, array.ndim))
         scales = np.abs(array).max(axis=axes, keepdims=True) / 127
         scales[scales == 0] = 1
@@ -141,7 +141,7 @@ class WeightsFile:
 
 
 def _widened(name: str, stored: Sequence[str]) -> list[Any]:
-    """Nodes that make float32 of stored numbers; ONNX Runtime runs them once, at the start."""
+    """Nodes that convert stored numbers to float32; ONNX Runtime runs them once, at the start."""
     from onnx import TensorProto, helper
 
     if len(stored) == 1:
@@ -153,7 +153,7 @@ def _widened(name: str, stored: Sequence[str]) -> list[Any]:
 
 
 def _gathered(node: Any, stored: Sequence[str]) -> list[Any]:
-    """Nodes that pick rows of a table, then widen them: the table stays on the disk."""
+    """Nodes that pick rows of a table, then convert them; the table stays on disk."""
     from onnx import helper
 
     output, index = node.output[0], node.input[1]

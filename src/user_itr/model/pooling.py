@@ -1,7 +1,7 @@
 """Poolings of a padded set: mean, max, and the generalised pooling operator (GPO).
 
 GPO is a learned weighting of each feature's sorted values: Chen et al., "Learning the best pooling
-strategy for visual semantic embedding", CVPR 2021. Mean and max are its two ends.
+strategy for visual semantic embedding", CVPR 2021. Mean and max are its extremes.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class MaxPooling(nn.Module):
     """The largest value of each feature over a set."""
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Pool (B, N, D) with mask (B, N), a valid position a row, to (B, D)."""
+        """Pool (B, N, D) with mask (B, N), at least one valid position per row, to (B, D)."""
         if mask is not None:
             x = x.masked_fill(~mask.unsqueeze(-1), torch.finfo(x.dtype).min)
         return x.amax(dim=1)
@@ -48,9 +48,9 @@ class GeneralizedPooling(nn.Module):
     """Sort every feature over the set, then take a weighted sum: out_d = sum_k theta_k max_k(x_d).
 
     The weights theta depend on the size of the set alone: a bidirectional GRU reads the position
-    codes 0..n-1, the mean of its two directions goes through a linear map to one score a position,
-    and a softmax at a low temperature makes them sum to one. So they are computed once for each
-    distinct size in the batch, not once for each item.
+    codes 0..n-1, the mean of its two directions goes through a linear map to one score per
+    position, and a softmax at a low temperature makes them sum to one. So they are computed once
+    per distinct size in the batch, not once per item.
 
     Args:
         code_width: width of the position codes.
@@ -69,10 +69,10 @@ class GeneralizedPooling(nn.Module):
         """Pooling weights of sets of the given sizes.
 
         Args:
-            sizes: (U,) int64, each at least 1; on the CPU, or a GPU has to be waited for.
+            sizes: (U,) int64, each at least 1; on the CPU, to avoid waiting for a GPU.
 
         Returns:
-            (U, max size) float32, where the weights are; row u sums to 1 over its first sizes[u]
+            (U, max size) float32, on the module's device; row u sums to 1 over its first sizes[u]
             positions, 0 after them.
         """
         sizes = sizes.cpu()
@@ -98,7 +98,7 @@ class GeneralizedPooling(nn.Module):
         Args:
             x: (B, N, D).
             mask: (B, N) bool; every row has at least one valid position.
-            table: weights that `table(N)`, or a longer one, gave; made here where there are none.
+            table: weights from `table(n)` with n >= N; by default they are computed here.
 
         Returns:
             (B, D) in the dtype of `x`.
@@ -115,6 +115,6 @@ class GeneralizedPooling(nn.Module):
                 weights = table[sizes - 1, : x.shape[1]]
             filled = x.masked_fill(~mask.unsqueeze(-1), torch.finfo(x.dtype).min)
             ordered = sort_descending(filled)[:, : weights.shape[1]]
-            # Padding sorts last and weighs 0, but 0 times the lowest number must not be summed.
+            # Padding sorts last with weight 0, but 0 times the lowest number must not be summed.
             ordered = ordered.masked_fill((weights == 0).unsqueeze(-1), 0.0)
         return torch.einsum("bnd,bn->bd", ordered.float(), weights.float()).to(x.dtype)

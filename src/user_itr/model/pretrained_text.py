@@ -26,7 +26,7 @@ def pretrained_path(name: str) -> str:
 
 
 def folder_notice(name: str) -> str | None:
-    """A sentence where a name could be a hub's, but a folder of that name is here and is taken."""
+    """A notice if a name could be a hub's, but a local folder of that name is used."""
     path = Path(name)
     if name == MINILM or name.startswith((".", "~")) or path.is_absolute() or not path.is_dir():
         return None
@@ -46,7 +46,7 @@ def from_pretrained(loader: Any, name: str, **options: Any) -> Any:
 
     Raises:
         ConfigError: at once, if it is not on this machine and the hub cannot be reached.
-        OSError, ValueError: of transformers, if what is there cannot be loaded.
+        OSError, ValueError: of transformers, if the files cannot be loaded.
     """
     quiet_transformers()
     path = pretrained_path(name)
@@ -60,7 +60,7 @@ def from_pretrained(loader: Any, name: str, **options: Any) -> Any:
 
 
 def quiet_transformers() -> None:
-    """Leave it to our own messages to say what went wrong, once."""
+    """Silence transformers, so that only our own messages report an error."""
     from transformers.utils import logging as transformers_logging
 
     transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]

@@ -1,9 +1,9 @@
 """Sorting many short sets along one dimension, by a network of elementwise maxima and minima.
 
 GPO sorts every feature of an image's regions or a caption's tokens: hundreds of thousands of sets
-of ten to forty numbers a batch. A general sort of such short rows spends its time on bookkeeping. A
+of ten to forty numbers per batch. A general sort of such short rows mostly does bookkeeping. A
 sorting network (Batcher, "Sorting networks and their applications", 1968) compares whole slices of
-the tensor instead, a vector instruction each; `benchmarks/sorting.py` measures the ratio.
+the tensor instead, with vector instructions; `benchmarks/sorting.py` measures the ratio.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ _BITS = {
 
 
 def sort_descending(x: Tensor) -> Tensor:
-    """Sort along the second dimension, largest first, as `torch.sort` does, values alone.
+    """Sort along the second dimension, largest first, as `torch.sort` does, values only.
 
     Args:
         x: (B, N, D), without NaN.
 
     Returns:
-        (B, N, D). The gradient goes back to where each value came from.
+        (B, N, D). Each value's gradient goes back to its place in `x`.
     """
     if x.device.type == "cpu" and 1 < x.shape[1] <= LONGEST:
         ordered: Tensor = _NetworkSort.apply(x)  # type: ignore[no-untyped-call]

@@ -22,17 +22,17 @@ from user_itr.model.embedder import Embedder
 from user_itr.runtime.dual_encoders.encoder import PublishedEncoder
 
 BLOCK = 256
-"""Images or captions between two steps of the progress that is shown."""
+"""Images or captions between two updates of the progress."""
 
 
 @dataclass(frozen=True)
 class LoadedSplit:
-    """A split, and where it came from.
+    """A split and its origin.
 
     Args:
         path: of the captioned set.
         split: its captioned images.
-        trained_on: the feature store that was given for training, where the set is the training's.
+        trained_on: the feature store that was given for training, if this is the training's set.
     """
 
     path: Path
@@ -71,7 +71,7 @@ def embed_split(
         embedder: the trained model, or a published one, whose images are read from their files.
         split: name of the split.
         progress: opens a display of a title: extracting missing features, embedding each side.
-        data: captioned set; the one of the training by default, with its format and image folder.
+        data: captioned set; by default the training's, with its format and image folder.
         format: reader of `data`.
         images: image folder of the set.
         features: feature store; by default that of the training where it holds the split's images,

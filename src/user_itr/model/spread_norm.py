@@ -1,7 +1,7 @@
 """BatchNorm over a batch that is spread over processes: statistics are those of all its rows.
 
-`torch.nn.SyncBatchNorm` does the same on a GPU alone. This one is written with torch's collectives,
-so it also runs on a CPU (gloo), and a process may be there without any row of the batch.
+`torch.nn.SyncBatchNorm` does the same, but only on a GPU. This one uses torch's collectives, so it
+also runs on a CPU (gloo), and a process may have no row of the batch.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from torch import Tensor, nn
 
 @dataclass
 class BatchSpread:
-    """How the batch of a forward pass is spread; one object for all layers of a model.
+    """How the batch of a forward pass is split; one object for all layers of a model.
 
     Args:
-        group: of all processes that hold rows of the batch, for these statistics alone.
-        counted: whether this process' rows belong to the batch. Where it has none it encodes a
+        group: all processes that hold rows of the batch; used only for these statistics.
+        counted: whether this process' rows belong to the batch. A process without rows encodes a
             stand-in, whose rows count in no statistic and get no gradient.
     """
 
@@ -30,7 +30,7 @@ class BatchSpread:
 
 
 class SpreadBatchNorm(nn.BatchNorm1d):
-    """`nn.BatchNorm1d`, and where `spread` is set, over the rows of all processes."""
+    """`nn.BatchNorm1d`; if `spread` is set, over the rows of all processes."""
 
     spread: BatchSpread | None = None
 

@@ -1,4 +1,4 @@
-"""Reading safetensors files that anybody may have written."""
+"""Reading untrusted safetensors files."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ def read_tensors(file: Path) -> dict[str, Tensor]:
 
     Raises:
         OSError: if the file cannot be read.
-        ValueError: and nothing else: if it is no such file, or has types that PyTorch lacks.
+        ValueError: and nothing else: if it is not such a file, or has types that PyTorch lacks.
     """
     try:
         return load_file(file)
     except OSError:
         raise
-    except Exception as error:  # SafetensorError, and KeyError and others of types it cannot make
+    except Exception as error:  # SafetensorError, KeyError for unknown types, and others
         raise ValueError(f"is no safetensors file: {error}") from None

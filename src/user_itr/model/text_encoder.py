@@ -13,7 +13,7 @@ from user_itr.model.token_encoders import TokenEncoder
 
 
 class TextEncoder(nn.Module):
-    """A caption's tokens to one unit vector in the joint space.
+    """Turn a caption's tokens into one unit vector in the joint space.
 
     Args:
         tokens: the token encoder (a BERT-like transformer or a BiGRU).
@@ -48,9 +48,9 @@ class TextEncoder(nn.Module):
         return self._encode(tokens, mask)
 
     def encode_groups(self, tokens: Sequence[Tensor], masks: Sequence[Tensor]) -> Tensor:
-        """Encode captions in groups, each padded to its own longest.
+        """Encode captions in groups, each padded to its longest caption.
 
-        GPO's weights, which depend on nothing but a caption's length, are made once for all groups.
+        GPO's weights depend only on a caption's length, so they are computed once for all groups.
 
         Args:
             tokens: of each group, as `forward` takes them.

@@ -1,8 +1,8 @@
 """Token encoders, caption tokens to contextual token states: a transformer, or a BiGRU.
 
-A token encoder has two halves. Where `cacheable`, `lower` is frozen and draws no random numbers, so
-what it returns can be computed once and stored; `upper` is what training changes. Where nothing is
-frozen, the boundary between them has no meaning of its own.
+A token encoder has two halves. If it is `cacheable`, `lower` is frozen and draws no random numbers,
+so its states can be computed once and stored; training changes only `upper`. If nothing is frozen,
+the boundary between them has no meaning.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from user_itr.features.backbones.base import hash_files
 from user_itr.model.pretrained_text import MINILM, from_pretrained, pretrained_path
 
 GPU_ATTENTION = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
-"""What PyTorch may choose from on a GPU."""
+"""Attention kernels that PyTorch may choose from on a GPU."""
 
 
 class TokenEncoder(nn.Module):
-    """What a text branch needs of its token encoder.
+    """The interface of a text branch to its token encoder.
 
     Attributes:
         width: of a token state.
@@ -60,7 +60,7 @@ class TransformerTokens(TokenEncoder):
         model: the encoder, without its pooler.
         trainable_layers: number of upper layers that train; 0 freezes all, "all" trains everything,
             embeddings included.
-        dropout: replaces the dropout probability inside the trainable layers where given.
+        dropout: replaces the dropout probability inside the trainable layers, if given.
 
     Raises:
         ConfigError: if there are fewer layers than asked for, or the layers cannot be run apart
@@ -75,7 +75,7 @@ class TransformerTokens(TokenEncoder):
     ) -> None:
         super().__init__()
         if getattr(model, "pooler", None) is not None:
-            setattr(model, "pooler", None)  # noqa: B010 - a module's attribute is no plain None
+            setattr(model, "pooler", None)  # noqa: B010 - mypy rejects a plain assignment of None
         self.width = int(model.config.hidden_size)  # type: ignore[union-attr, arg-type]
         self.cacheable = trainable_layers != "all"
         self.layers = nn.ModuleList()
@@ -91,7 +91,7 @@ class TransformerTokens(TokenEncoder):
 
     @torch.no_grad()
     def _split(self, count: int) -> None:
-        """Move the `count` upper layers from the base here, if they then compute the same."""
+        """Move the `count` upper layers from the base here, if the result stays the same."""
         stack = _layer_stack(self.base)
         layers = list(stack.layer)  # type: ignore[arg-type]
         if count > len(layers):
@@ -211,10 +211,10 @@ class BiGRUTokens(TokenEncoder):
 
 
 def load_transformer(name: str) -> nn.Module:
-    """Load a transformers encoder by name or local path, in float32, from safetensors alone.
+    """Load a transformers encoder by name or local path, in float32, only from safetensors.
 
     Raises:
-        ConfigError: if nothing loadable is there.
+        ConfigError: if there is nothing that can be loaded.
     """
     from transformers import AutoModel
 
@@ -233,7 +233,7 @@ def load_transformer(name: str) -> nn.Module:
 def build_transformer(config: dict[str, Any]) -> nn.Module:
     """Build the architecture of a stored transformers config, with random weights.
 
-    What a config can name code by, in a repository or a kernel to be fetched, is left out.
+    Entries of the config that could name code, in a repository or a kernel to fetch, are dropped.
     """
     from transformers import AutoConfig, AutoModel
 

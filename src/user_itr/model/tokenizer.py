@@ -1,4 +1,4 @@
-"""Captions to token ids: a pretrained encoder's tokenizer, or a word vocabulary for the BiGRU."""
+"""Turn captions into token ids, by a pretrained encoder's tokenizer or a word vocabulary."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processor
 
 from user_itr.errors import CheckpointError, ConfigError
 
-if TYPE_CHECKING:  # a search needs the tokens, and no PyTorch
+if TYPE_CHECKING:  # a search needs tokens without PyTorch
     from torch import Tensor
 
 CPU_TOKENS = 1024
@@ -43,14 +43,14 @@ class TokenizedCaptions:
         return np.diff(self.offsets)
 
     def positions(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Where some captions lie: (B, L) int64 into `ids` and (B, L) bool, True where real."""
+        """The places of some captions: (B, L) int64 into `ids` and (B, L) bool, True where real."""
         lengths = self.lengths[rows]
         steps = np.arange(int(lengths.max()))
         mask = steps < lengths[:, None]
         return np.where(mask, self.offsets[rows][:, None] + steps, 0), mask
 
     def distinct(self) -> tuple[np.ndarray, np.ndarray]:
-        """Captions of different token ids: equal ones are one text, to be encoded once.
+        """Find the distinct texts: captions of equal token ids are one text, to be encoded once.
 
         Returns:
             (U,) int64, the first caption of each text, ascending; and (M,) int64, each caption's
@@ -70,11 +70,11 @@ class TokenizedCaptions:
     def batches(
         self, rows: np.ndarray, size: int, most_tokens: int | None = None
     ) -> list[np.ndarray]:
-        """Rows (R,) int64 in batches of like length, the shortest first.
+        """Rows (R,) int64 in batches of similar length, the shortest first.
 
         Args:
             rows: captions.
-            size: captions a batch, at most.
+            size: captions per batch, at most.
             most_tokens: of a batch with its padding, at most; one caption may have more.
         """
         ordered = rows[np.argsort(self.lengths[rows], kind="stable")]
@@ -138,7 +138,7 @@ class CaptionTokenizer:
         """
         try:
             encodings = self._tokenizer.encode_batch(list(captions))
-        except BaseException as error:  # a panic in the package's Rust code is no Exception
+        except BaseException as error:  # a panic in the package's Rust code is not an Exception
             if type(error).__name__ != "PanicException":
                 raise
             raise CheckpointError(
@@ -162,7 +162,7 @@ class CaptionTokenizer:
         """Rebuild a stored tokenizer.
 
         Raises:
-            Exception: of any kind, if the text is no tokenizer, or one that fails.
+            Exception: of any kind, if the text is not a tokenizer, or one that fails.
         """
         rebuilt = cls(Tokenizer.from_str(text), max_tokens)
         rebuilt(["a dog", ""])
@@ -175,7 +175,7 @@ class CaptionTokenizer:
         With `max_tokens` None, captions are cut at what the encoder reads, 512 tokens for BERT.
 
         Raises:
-            ConfigError: if there is none, it has no fast form, or the encoder reads fewer tokens.
+            ConfigError: if it is missing, has no fast form, or the encoder reads fewer tokens.
         """
         from transformers import AutoTokenizer
 
@@ -192,7 +192,7 @@ class CaptionTokenizer:
             ) from error
         if max_tokens is None:
             fast.no_truncation()
-            # transformers gives 1e30 where an encoder has no limit
+            # transformers returns 1e30 if an encoder has no limit
             known = tokenizer.model_max_length <= MOST
             return cls(fast, tokenizer.model_max_length if known else None)
         if max_tokens > tokenizer.model_max_length:

@@ -1,4 +1,4 @@
-"""A published dual encoder's checkpoint written down as ONNX files, checked against PyTorch.
+"""Write a published dual encoder's checkpoint as ONNX files, checked against PyTorch.
 
 transformers reads the weights (safetensors, or pickles of tensors alone) and computes the
 reference; no code of the model's folder is run.
