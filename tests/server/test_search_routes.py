@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 import io
 import re
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from colour_encoder import PALETTE, ColourEncoder, paint
-from PIL import Image
+from PIL import ExifTags, Image
 from starlette.testclient import TestClient
 
 from user_itr.search.found import photo_id
@@ -121,6 +122,38 @@ def test_newest_first(client, index):
     assert [photo["id"] for photo in answer["photos"]] == [one.id for one in index.newest(5)]
     assert {photo["score"] for photo in answer["photos"]} == {None}
     assert answer["more"] is True
+
+
+def test_the_timeline_is_the_list_as_a_whole(client, photos, index, encoder):
+    exif = Image.Exif()
+    days = {"blue": "2021:07:14", "red": "2021:07:15", "white": "2021:07:14", "black": "2999:01:01"}
+    for colour, day in days.items():
+        exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.DateTimeOriginal] = f"{day} 12:00:00"
+        paint(photos / f"dated-{colour}.jpg", colour, (100, 50), exif=exif)
+    index.update(photos, encoder)
+    whole = client.get("/api/timeline").json()
+    assert whole["total_in_index"] == 12
+    assert whole["days"] == [
+        {"day": "2021-07-15", "photos": 1},
+        {"day": "2021-07-14", "photos": 2},
+    ]
+    assert whole["undated"] == 9
+    pages = [client.get("/api/photos", params={"offset": n, "limit": 5}).json() for n in (0, 5, 10)]
+    assert [page["more"] for page in pages] == [True, True, False]
+    assert {page["state"] for page in pages} == {whole["state"]}
+    listed = [photo for page in pages for photo in page["photos"]]
+    assert names({"photos": listed[:1]}) == ["dated-red"]
+    assert set(names({"photos": listed[1:3]})) == {"dated-blue", "dated-white"}
+    assert "dated-black" in names({"photos": listed[3:]}), "no photo is of the year 2999"
+    ratios = np.frombuffer(base64.b64decode(whole["ratios"]), "<u2")
+    shapes = [photo["width"] / photo["height"] for photo in listed]
+    np.testing.assert_allclose(ratios, np.rint(np.multiply(1000, shapes)))
+    few = client.get("/api/timeline", params={"after": "2021-07-15", "before": "2021-07-15"}).json()
+    assert (few["days"], few["undated"]) == (whole["days"][:1], 0)
+    paint(photos / "later.png", "red")
+    index.update(photos, encoder)
+    assert client.get("/api/photos").json()["state"] != whole["state"]
+    assert client.get("/api/photos", params={"offset": 10**6}).json()["photos"] == []
 
 
 def test_what_is_indexed_later_is_found(client, photos, index, encoder):

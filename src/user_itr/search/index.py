@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from datetime import date
 from pathlib import Path
 from typing import TypeVar
 
@@ -31,6 +30,7 @@ from user_itr.search.preparing import (
 from user_itr.search.store.base import PhotoStore
 from user_itr.search.store.opening import bring_up_to_date, drop_others, open_store
 from user_itr.search.table import write_lock
+from user_itr.search.timeline import Timeline
 from user_itr.search.update import IndexReport, Update, UpdateOptions, forget
 
 T = TypeVar("T")
@@ -173,9 +173,13 @@ class ImageIndex:
         """Every folder that holds photos directly, with the number of them, sorted by path."""
         return self.ask(lambda store: store.folders())
 
-    def days(self, filters: Filters | None = None) -> dict[date, int]:
-        """Days that photos were taken on (else changed), with their number, the latest first."""
-        return self.ask(lambda store: store.days(filters))
+    def timeline(self, filters: Filters | None = None) -> Timeline:
+        """All photos that meet the filters, those with a sound date first; see `Timeline`."""
+        return self.ask(lambda store: store.timeline(filters))
+
+    def state(self) -> str:
+        """A text that changes with each change of the photos."""
+        return self.ask(lambda store: store.state())
 
     def count(self, filters: Filters | None = None) -> int:
         """How many photos meet the filters."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 CLOSE = 0.7
@@ -69,6 +70,19 @@ def nearest(path: Path, others: Iterable[Path]) -> Path | None:
             str(one[1]),
         ),
     )[1]
+
+
+def words_of(text: str) -> list[str]:
+    """Words of a name or path, without case and accents, as `has_words` compares them."""
+    plain = unicodedata.normalize("NFKD", text.casefold())
+    kept = "".join(letter for letter in plain if not unicodedata.combining(letter))
+    return re.findall(r"[^\W_]+", kept)
+
+
+def has_words(text: str, words: Sequence[str]) -> bool:
+    """Whether each of the words begins one of the text's."""
+    own = words_of(text)
+    return all(any(one.startswith(word) for one in own) for word in words)
 
 
 def _key(name: str) -> str:

@@ -20,6 +20,7 @@ from user_itr import __version__
 from user_itr.errors import ConfigError, DataError, IndexStoreError, UserItrError
 from user_itr.search.encoder import Encoder
 from user_itr.search.index import ImageIndex
+from user_itr.server.browsing import Browsing
 from user_itr.server.decoding import Decoders
 from user_itr.server.encoding import BusyError
 from user_itr.server.guard import LOOPBACK_HOSTS, Guard
@@ -29,7 +30,7 @@ from user_itr.server.metrics import Metrics
 from user_itr.server.origins import networks_of
 from user_itr.server.pictures import GoneError, Pictures
 from user_itr.server.places import place_routes
-from user_itr.server.routes import photo_routes, search_routes, state_routes
+from user_itr.server.routes import browsing_routes, photo_routes, search_routes, state_routes
 from user_itr.server.searching import NotThereError, PhotoSearch
 
 SOURCES = (("query",), ("body",), ("path",))
@@ -105,6 +106,7 @@ def create_app(
         lifespan=lifespan,
     )
     app.include_router(search_routes(search))
+    app.include_router(browsing_routes(Browsing(index)))
     app.include_router(photo_routes(search, Pictures(cache, limits.cache_bytes, decoders)))
     app.include_router(place_routes(search))
     app.include_router(state_routes(search, metrics))

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
 
 from user_itr.search.found import PhotoFacts
+from user_itr.server.browsing import Browsing
 from user_itr.server.limits import MAX_QUERY
 from user_itr.server.metrics import Metrics
 from user_itr.server.pictures import (
@@ -21,14 +22,19 @@ from user_itr.server.pictures import (
     open_photo,
 )
 from user_itr.server.schemas import (
+    FilterFields,
+    FolderAnswer,
     Health,
     IndexFacts,
+    ListFields,
+    NameFields,
     PageFields,
     PhotoDetails,
     Problem,
     QueryPage,
     SearchFields,
     SearchResults,
+    TimelineAnswer,
 )
 from user_itr.server.searching import PhotoSearch
 from user_itr.server.sending import FileAnswer, failed_condition
@@ -88,15 +94,39 @@ def search_routes(search: PhotoSearch) -> APIRouter:
         """A further page of a search by an uploaded picture."""
         return await search.search_on(page.query, page)
 
-    @router.get("/photos")
-    async def newest(page: Annotated[PageFields, Query()]) -> SearchResults:
-        """All photos, the latest first."""
-        return await search.newest(page)
-
     @router.get("/index")
     async def about() -> IndexFacts:
         """The index: photos, folders, model."""
         return await search.about()
+
+    return router
+
+
+def browsing_routes(browsing: Browsing) -> APIRouter:
+    """All photos, by day."""
+    router = APIRouter(prefix="/api", tags=["browsing"], responses=PROBLEMS)
+
+    @router.get("/photos")
+    async def newest(page: Annotated[ListFields, Query()]) -> SearchResults:
+        """All photos, the latest first; those without a sound date last."""
+        return await browsing.page(page)
+
+    @router.get("/timeline")
+    async def timeline(page: Annotated[FilterFields, Query()]) -> TimelineAnswer:
+        """How many photos were taken on which day, and their shapes in the order of the list."""
+        return await browsing.timeline(page)
+
+    @router.get("/names")
+    async def named(asked: Annotated[NameFields, Query()]) -> SearchResults:
+        """Photos whose file name or folder has all of the words, the latest first."""
+        return await browsing.named(asked)
+
+    @router.get("/folders")
+    async def folders(
+        q: Annotated[str, Query(max_length=MAX_QUERY, description="Words of their names.")] = "",
+    ) -> list[FolderAnswer]:
+        """Folders with photos in or below them, each before those below it."""
+        return await browsing.folders(q)
 
     return router
 

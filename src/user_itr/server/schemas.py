@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from user_itr.search.filters import Area, Filters
+from user_itr.search.found import Hit, PhotoFacts
 from user_itr.server.limits import MAX_OFFSET, MAX_QUERY, MAX_RESULTS
 
 PhotoId = Annotated[str, StringConstraints(pattern="^[0-9a-f]{16}$")]
@@ -19,8 +20,8 @@ _AREA = r"^-?\d+(\.\d+)?(,-?\d+(\.\d+)?){3}$"
 _Count = Annotated[int, Field(ge=0, lt=2**62)]
 
 
-class PageFields(BaseModel):
-    """Limits on what may be found, and which part of the list is wanted."""
+class FilterFields(BaseModel):
+    """Limits on what may be found."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -34,8 +35,6 @@ class PageFields(BaseModel):
     area: Annotated[str, StringConstraints(pattern=_AREA, max_length=120)] | None = Field(
         None, description="South, west, north and east in degrees, as in 48,2,49,3."
     )
-    offset: int = Field(0, ge=0, le=MAX_OFFSET)
-    limit: int = Field(40, ge=1, le=MAX_RESULTS)
 
     @model_validator(mode="before")
     @classmethod
@@ -58,6 +57,19 @@ class PageFields(BaseModel):
             self.max_bytes,
             area=None if self.area is None else Area(*map(float, self.area.split(","))),
         )
+
+
+class PageFields(FilterFields):
+    """Limits on what may be found, and which part of the list is wanted."""
+
+    offset: int = Field(0, ge=0, le=MAX_OFFSET)
+    limit: int = Field(40, ge=1, le=MAX_RESULTS)
+
+
+class ListFields(PageFields):
+    """Limits on what is listed, and which part of the list is wanted."""
+
+    offset: int = Field(0, ge=0, lt=2**31)
 
 
 class SearchFields(PageFields):
@@ -85,16 +97,75 @@ class FoundPhoto(BaseModel):
     match: int | None
 
 
+def found_photo(
+    facts: PhotoFacts | Hit, score: float | None = None, match: int | None = None
+) -> FoundPhoto:
+    """A photo of the index, as a list has it."""
+    return FoundPhoto(
+        id=facts.id,
+        name=facts.path.name,
+        folder=str(facts.path.parent),
+        width=facts.width,
+        height=facts.height,
+        score=score,
+        match=match,
+    )
+
+
 class SearchResults(BaseModel):
-    """A page of photos, best or newest first; `close` says whether its first is a close match."""
+    """A page of photos, best or newest first.
+
+    `close` says whether its first is a close match, `state` of which state of the index a list is.
+    """
 
     photos: list[FoundPhoto]
     offset: int
     total_in_index: int
     more: bool
     close: bool | None = None
+    state: str | None = None
     query: str | None = None
     seconds: float
+
+
+class NameFields(BaseModel):
+    """Words of names, and which part of the list is wanted."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    q: str = Field(max_length=MAX_QUERY)
+    offset: int = Field(0, ge=0, le=MAX_OFFSET)
+    limit: int = Field(40, ge=1, le=MAX_RESULTS)
+
+
+class FolderAnswer(BaseModel):
+    """A folder that was indexed (depth 0) or lies below one, and the photos in and below it."""
+
+    path: str
+    depth: int
+    photos: int
+
+
+class DayCount(BaseModel):
+    """A day, and how many photos were taken on it."""
+
+    day: date
+    photos: int
+
+
+class TimelineAnswer(BaseModel):
+    """The list that `/api/photos` gives in pages, as a whole.
+
+    First the photos taken on `days`, the latest day first, then those that are `undated`: they do
+    not say when they were taken, or name a day that cannot be. `ratios` is their width by height
+    in thousandths, unsigned 16 bits each, little-endian, as base64. `state` changes with the index.
+    """
+
+    state: str
+    total_in_index: int
+    days: list[DayCount]
+    undated: int
+    ratios: str
 
 
 class Caption(BaseModel):

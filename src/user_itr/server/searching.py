@@ -34,6 +34,7 @@ from user_itr.server.schemas import (
     PhotoDetails,
     SearchFields,
     SearchResults,
+    found_photo,
 )
 from user_itr.server.uploads import uploaded_pixels
 
@@ -136,30 +137,6 @@ class PhotoSearch:
         results.query = query
         return results
 
-    async def newest(self, page: PageFields) -> SearchResults:
-        """Photos by date, the latest first."""
-        started = time.perf_counter()
-        filters = page.filters()
-
-        def read() -> tuple[list[PhotoFacts], int]:
-            found = self.index.newest(page.limit + 1, offset=page.offset, filters=filters)
-            return found, len(self.index)
-
-        found, total = await run_in_threadpool(read)
-        photos = [
-            FoundPhoto(
-                id=one.id,
-                name=one.path.name,
-                folder=str(one.path.parent),
-                width=one.width,
-                height=one.height,
-                score=None,
-                match=None,
-            )
-            for one in found
-        ]
-        return _page(photos, page, total, started)
-
     async def details(self, id: str) -> PhotoDetails:
         """Facts of a photo, and the indexed sentences that describe it.
 
@@ -258,16 +235,7 @@ class PhotoSearch:
         hits, total = await run_in_threadpool(read)
         calibration = self.encoder.calibration if query.is_one_sentence else None
         photos = [
-            FoundPhoto(
-                id=hit.id,
-                name=hit.path.name,
-                folder=str(hit.path.parent),
-                width=hit.width,
-                height=hit.height,
-                score=hit.score,
-                match=match_percent(hit.score, calibration),
-            )
-            for hit in hits
+            found_photo(hit, hit.score, match_percent(hit.score, calibration)) for hit in hits
         ]
         return _page(photos, page, total, started)
 

@@ -69,7 +69,7 @@ def check(store: PhotoStore, model: Model, half: bool) -> None:
     assert {row.path: row for row in store.files()} == files
     assert len(store) == store.count() == len(files)
     assert store.roots() == dict(sorted(Counter(row.root for row in files.values()).items()))
-    assert sum(store.folders().values()) == sum(store.days().values()) == len(files)
+    assert sum(store.folders().values()) == len(store.timeline()) == len(files)
     numbers = {hash_of(n): n for n in CONTENTS}
     assert model.held() <= store.known(list(numbers))
     newest = store.newest(99)

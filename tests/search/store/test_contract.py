@@ -14,6 +14,7 @@ from made_rows import content, file, hash_of, kept, paths, put, unit
 from user_itr.errors import ConfigError
 from user_itr.search.filters import Filters
 from user_itr.search.found import photo_id
+from user_itr.search.store import listing
 from user_itr.search.store.base import LAST, FileState, PhotoStore, fitting
 
 ODD_NAMES = [
@@ -50,7 +51,8 @@ def test_an_empty_store(store: PhotoStore, kind: Kind) -> None:
         assert one.holding([hash_of("x")]) == one.holding([]) == []
         assert one.nearest(RED, 5) == one.nearest(RED, 5, Filters(min_width=1)) == []
         assert one.newest(5) == one.facts([]) == one.facts(["0" * 16]) == one.named("a", 5) == []
-        assert one.roots() == one.folders() == one.days() == {}
+        assert one.roots() == one.folders() == {}
+        assert one.timeline().counts() == []
         assert one.embedding("0" * 16) is None
         assert one.sentences() == []
         assert one.sentence_embeddings().shape == (0, 8)
@@ -204,10 +206,8 @@ def test_numbers_beyond_64_bits_and_dates_at_the_ends(store: PhotoStore) -> None
         "/p/3",
         "/p/0",
     ]
-    days = store.days()
-    assert list(days) == sorted(days, reverse=True)
-    assert days[date(1, 1, 1)] == days[date(9999, 12, 31)] == 1
-    assert sum(days.values()) == 5
+    assert len(store.timeline()) == 5
+    assert date(9999, 12, 31) not in dict(store.timeline().counts()), "it cannot be"
     assert store.count(Filters(min_width=2**31 - 2)) == 5
     assert store.count(Filters(min_width=2**40)) == 0
     assert store.count(Filters(before=date.max)) == 5
@@ -237,15 +237,21 @@ def test_days_pages_and_the_newest_first(store: PhotoStore) -> None:
     few = Filters(after=first + timedelta(days=1), before=first + timedelta(days=2))
     assert [str(facts.path) for facts in store.newest(99, 1, few)] == newest[4:9]
     assert store.count(few) == 6
-    days = {first + timedelta(days=number): 3 for number in (3, 2, 1, 0)}
-    assert store.days() == days
-    assert list(store.days()) == list(days)
-    assert store.days(few) == dict.fromkeys(list(days)[1:3], 3)
-    assert store.days(Filters(min_width=10)) == {first + timedelta(days=3): 2}
+    timeline = store.timeline()
+    odd, even = newest[::2], newest[1::2]  # those with a date of their own, and those without
+    ids = [listing.shown_id(number) for number in timeline.ids.tolist()]
+    assert ids == [photo_id(path) for path in odd + even]
+    assert timeline.dated == 6
+    counts = [(3, 2), (2, 1), (1, 2), (0, 1)]
+    assert timeline.counts() == [(first + timedelta(days=day), count) for day, count in counts]
+    assert timeline.ratios.tolist() == [*range(11_000, 0, -2_000), *range(10_000, 0, -2_000), 50]
+    assert len(store.timeline(few)) == 6
+    before = store.state()
+    assert store.state() == before
     store.write([file("/p/0", 0, taken=datetime(2030, 1, 1))])
     assert str(store.newest(1)[0].path) == "/p/0", "a sidecar moves it"
     assert store.count(Filters(after=date(2030, 1, 1))) == 1
-    assert next(iter(store.days())) == date(2030, 1, 1)
+    assert store.state() != before
 
 
 @pytest.mark.parametrize(
@@ -302,7 +308,7 @@ def test_filters(kind: Kind, limits: dict[str, object], names: str) -> None:
             store.newest(9, filters=filters),
         ):
             assert "".join(sorted(one.path.name for one in found)) == names
-        assert store.count(filters) == sum(store.days(filters).values()) == len(names)
+        assert store.count(filters) == len(store.timeline(filters)) == len(names)
 
 
 NAMED = {

@@ -163,8 +163,9 @@ class Page:
         self.wait(
             lambda: self.run(
                 "const hidden = (id) => document.getElementById(id)?.hidden;"
-                "const told = !hidden('message') || document.querySelector('.tile');"
-                "return hidden('progress') && told"
+                "const some = (tiles) => document.querySelector(`#grid ${tiles}`) !== null;"
+                "const told = !hidden('message') || some('.tile');"
+                "return hidden('progress') && told && !some('.tile:not([data-id])')"
             )
         )
 
@@ -184,6 +185,17 @@ class Page:
         script = "return [...document.querySelectorAll(arguments[0])].map((image) => image.alt)"
         return self.run(script, f"{selector} .tile:not([hidden]) img")
 
+    def every_name(self) -> list[str]:
+        """The names of all photos of a list, which are in the page only near the window."""
+        known: dict[str, None] = {}
+        self.run("scrollTo(0, 0)")
+        while True:
+            self.wait(lambda: not self.find("#grid .tile:not([data-id])"))
+            known |= dict.fromkeys(self.names())
+            at = self.run("const at = scrollY; scrollBy(0, 600); return at")
+            if self.run("return scrollY") == at:
+                return list(known)
+
     def search(self, words: str) -> None:
         box = self.one("#q")
         box.clear()
@@ -200,6 +212,10 @@ class Page:
             "Enter": Keys.ENTER,
             "Escape": Keys.ESCAPE,
             "Tab": Keys.TAB,
+            "Home": Keys.HOME,
+            "End": Keys.END,
+            "PageUp": Keys.PAGE_UP,
+            "PageDown": Keys.PAGE_DOWN,
         }
         target = into if into is not None else self.browser.switch_to.active_element
         for key in keys:

@@ -55,7 +55,7 @@ def test_photos_that_are_not_in_the_index(troubled):
     troubled.open("/?similar=0123456789abcdef")
     assert message(troubled).startswith("This photo is not in the index")
     troubled.one("#message button").click()
-    troubled.wait(lambda: troubled.text("#count").startswith("First 60 of all 136 photos"))
+    troubled.wait(lambda: troubled.text("#count").startswith("All 136 photos"))
     troubled.open("/?photo=0123456789abcdef")
     troubled.wait(lambda: "not in the index" in troubled.text("#viewer-trouble"))
     assert troubled.text("#viewer-name") == "No such photo"
@@ -71,7 +71,7 @@ def test_days_of_a_link_that_no_photo_can_be_of(troubled):
     troubled.open("/?after=2023-10-31&before=2023-10-01")
     assert "swap the two" in message(troubled)
     troubled.one("#message button.main").click()  # clears the filters
-    troubled.wait(lambda: troubled.text("#count").startswith("First 60 of all 136 photos"))
+    troubled.wait(lambda: troubled.text("#count").startswith("All 136 photos"))
 
 
 def test_an_index_that_is_gone(troubled, serve, encoder, tmp_path):
@@ -138,17 +138,17 @@ def test_a_next_page_that_does_not_come(troubled, serve, index):
     own.stop()
     troubled.run("scrollTo(0, document.body.scrollHeight)")
     troubled.wait(lambda: troubled.text("#trouble") == "The server does not answer.")
-    assert len(troubled.names()) > 50  # what is there stays
+    assert len(troubled.find("#grid .tile")) > 10  # the photos have their places still
     own.start()
     troubled.one("#again").click()
-    troubled.wait(lambda: troubled.text("#count").startswith("First 120 of all 136 photos"))
+    troubled.wait(lambda: troubled.names()[-1:] == ["white-135.jpg"])
     assert troubled.text("#trouble") == ""
 
 
 def test_a_token_that_is_no_longer_known(troubled, serve, index):
     troubled.url = serve(index, token="a-token-of-this-test").url
     troubled.open("/?token=a-token-of-this-test")
-    assert troubled.text("#count").startswith("First 60 of all 136 photos")
+    assert troubled.text("#count").startswith("All 136 photos")
     troubled.browser.delete_all_cookies()
     troubled.search("red")
     assert message(troubled).startswith("This page needs its token")

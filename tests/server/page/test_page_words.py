@@ -38,7 +38,7 @@ def test_the_title_of_the_tab_follows_what_is_shown(page):
 
 
 def test_the_count_says_of_how_many_and_in_which_order(page):
-    assert page.text("#count") == "First 60 of all 136 photos in the index, newest first"
+    assert page.text("#count") == "All 136 photos in the index, newest first"
     page.search("red")
     assert page.text("#count") == "First 60 of all 136 photos in the index, best match first"
     page.open("/?after=2023-10-01&before=2023-10-31")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
@@ -12,6 +12,7 @@ import numpy as np
 from user_itr.search.filters import Area, Filters
 from user_itr.search.found import Hit, PhotoFacts
 from user_itr.search.location import Location
+from user_itr.search.timeline import Timeline
 
 if TYPE_CHECKING:
     from user_itr.search.store.marks import Marks
@@ -201,9 +202,12 @@ class PhotoStore(Protocol):
         """Folders that hold photos directly, each with the number of them, sorted."""
         ...
 
-    def days(self, filters: Filters | None = None) -> dict[date, int]:
-        """Days that photos were taken on, or else changed, each with their number, the latest
-        first."""
+    def timeline(self, filters: Filters | None = None) -> Timeline:
+        """All files that meet the filters, those with a sound date first."""
+        ...
+
+    def state(self) -> str:
+        """A text that changes with each change that is committed."""
         ...
 
     def clusters(self, step: float, k: int, filters: Filters | None = None) -> list[Cluster]:

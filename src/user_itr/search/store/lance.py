@@ -11,7 +11,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from datetime import date, timedelta
+from datetime import timedelta
 from fnmatch import fnmatch
 from functools import cache
 from pathlib import Path
@@ -23,9 +23,9 @@ from user_itr.errors import MissingExtraError
 from user_itr.search.filters import Filters
 from user_itr.search.found import Hit, PhotoFacts, ranked
 from user_itr.search.location import Location, Place, location_of, store_errors
+from user_itr.search.names import has_words, words_of
 from user_itr.search.store.base import Cluster, ContentRow, FileRow
-from user_itr.search.store.conditions import moment_of
-from user_itr.search.store.listing import day_of
+from user_itr.search.timeline import Timeline, timeline_of
 
 try:
     import lancedb
@@ -309,10 +309,14 @@ class LanceStore:
         paths = self.columns("path")["path"].to_pylist()
         return dict(sorted(Counter(map(os.path.dirname, paths)).items()))
 
-    def days(self, filters: Filters | None = None) -> dict[date, int]:
+    def timeline(self, filters: Filters | None = None) -> Timeline:
         """See `PhotoStore`."""
-        days = Counter(day_of(moment // 86_400) for _, moment in self._moments(filters))
-        return dict(sorted(days.items(), reverse=True))
+        rows = self._dated(filters, "width", "height")
+        return timeline_of(map(lance_rows.timeline_row, rows), len(rows))
+
+    def state(self) -> str:
+        """See `PhotoStore`."""
+        return self._latest(lambda: f"{self._table.name}-{self._table.version}")
 
     def clusters(self, step: float, k: int, filters: Filters | None = None) -> list[Cluster]:
         """See `PhotoStore`; such an index keeps no places."""
@@ -320,15 +324,10 @@ class LanceStore:
 
     def named(self, words: str, k: int, offset: int = 0) -> list[PhotoFacts]:
         """See `PhotoStore`."""
-        asked = lance_rows.words_of(words)
-        if not asked:
+        if not (asked := words_of(words)):
             return []
-        rows = self.columns("id", "path")
-        matching = {
-            id
-            for id, path in zip(rows["id"].to_pylist(), rows["path"].to_pylist(), strict=True)
-            if lance_rows.has_words(path, asked)
-        }
+        rows = self.columns("id", "path").to_pylist()
+        matching = {row["id"] for row in rows if has_words(row["path"], asked)}
         ids = [id for id, _ in self._moments(None) if id in matching]
         return self.facts(ids[offset : offset + k])
 
@@ -338,13 +337,13 @@ class LanceStore:
 
     def _moments(self, filters: Filters | None) -> list[tuple[str, int]]:
         """Ids and seconds by the clock on the wall, the latest first."""
-        names = ["id", "taken", "mtime_ns"] + (["sidecar_taken"] if self._has_state else [])
-        rows = self.columns(*names, where=lance_rows.sql(filters, self._has_state)).to_pylist()
-        moments = [
-            (row["id"], moment_of(row.get("sidecar_taken") or row["taken"], row["mtime_ns"]))
-            for row in rows
-        ]
+        moments = [(row["id"], lance_rows.moment_in(row)) for row in self._dated(filters)]
         return sorted(moments, key=lambda one: (-one[1], one[0]))
+
+    def _dated(self, filters: Filters | None, *more: str) -> list[dict[str, Any]]:
+        names = ["id", "taken", "mtime_ns", *more] + ["sidecar_taken"] * self._has_state
+        where = lance_rows.sql(filters, self._has_state)
+        return list(self.columns(*names, where=where).to_pylist())
 
     def _without_vectors(self, ids: Sequence[str]) -> list[dict[str, Any]]:
         return list(self.taken_from("id", ids, *({*self.readable} - {"embedding"})).to_pylist())

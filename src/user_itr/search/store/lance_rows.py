@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime, time, timedelta
@@ -17,7 +16,8 @@ from user_itr.errors import ConfigError
 from user_itr.search.filters import Filters
 from user_itr.search.found import PhotoFacts, photo_id
 from user_itr.search.store.base import LAST, ContentRow, FileRow, FileState, fitting
-from user_itr.search.store.listing import modified
+from user_itr.search.store.conditions import moment_of
+from user_itr.search.store.listing import modified, number_of
 
 CONTENT_COLUMNS = ("hash", "size", "taken", "width", "height", "embedding")
 
@@ -131,17 +131,16 @@ def facts_of(row: Mapping[str, Any]) -> PhotoFacts:
     )
 
 
-def words_of(text: str) -> list[str]:
-    """Words of a text as `has_words` compares them."""
-    plain = unicodedata.normalize("NFKD", text.casefold())
-    kept = "".join(letter for letter in plain if not unicodedata.combining(letter))
-    return re.findall(r"[^\W_]+", kept)
+def moment_in(row: Mapping[str, Any]) -> int:
+    """When the file of a row was taken, or else changed; see `moment_of`."""
+    return moment_of(row.get("sidecar_taken") or row["taken"], row["mtime_ns"])
 
 
-def has_words(path: str, words: Sequence[str]) -> bool:
-    """Whether each of the words begins one of the path's."""
-    own = words_of(path)
-    return all(any(one.startswith(word) for one in own) for word in words)
+def timeline_row(row: Mapping[str, Any]) -> tuple[int, int, bool, int, int]:
+    """The file of a row as a timeline takes it."""
+    taken = row.get("sidecar_taken") or row["taken"]
+    number = number_of(row["id"]) or 0
+    return number, moment_in(row), taken is not None, row["width"], row["height"]
 
 
 def sql(filters: Filters | None, has_sidecars: bool = True) -> str | None:

@@ -6,7 +6,7 @@ import os
 import re
 import unicodedata
 from collections.abc import Sequence
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -97,13 +97,6 @@ def number_of(id: str) -> int | None:
 def date_of(seconds: int | None) -> datetime | None:
     """A date without a zone out of seconds since 1970."""
     return None if seconds is None else EPOCH + timedelta(seconds=seconds)
-
-
-def day_of(number: int) -> date:
-    """A day out of days since 1970, or the nearest that there is."""
-    last = (date.max - date(1970, 1, 1)).days
-    first = (date.min - date(1970, 1, 1)).days
-    return date(1970, 1, 1) + timedelta(days=min(max(number, first), last))
 
 
 def match_of(words: str) -> str | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from datetime import date
 from fnmatch import fnmatch
 from typing import Any
 
@@ -22,6 +21,7 @@ from user_itr.search.store.database import Database, in_parts, marks
 from user_itr.search.store.embeddings import Embeddings, packed, unpacked
 from user_itr.search.store.marks import Edited, Marks
 from user_itr.search.store.nearest import NearestFiles
+from user_itr.search.timeline import Timeline, timeline_of
 
 DERIVED = "photos-{generation}.neighbours"
 """Folder of the derived files."""
@@ -240,20 +240,20 @@ class SqliteStore:
         """See `PhotoStore`."""
         return self._counted("folders", "folder")
 
-    def days(self, filters: Filters | None = None) -> dict[date, int]:
+    def timeline(self, filters: Filters | None = None) -> Timeline:
         """See `PhotoStore`."""
         condition = self._nearest.condition(filters)
         rows = self._ask(
-            "SELECT (f.moment - ((f.moment % 86400) + 86400) % 86400) / 86400 AS day, count(*) "
-            "FROM files_{g} f JOIN contents c ON c.id = f.content "
-            f"WHERE {condition.text} GROUP BY day ORDER BY day DESC",
+            "SELECT f.id, f.moment, coalesce(f.sidecar_taken, c.taken) IS NOT NULL, c.width, "
+            "c.height FROM files_{g} f JOIN contents c ON c.id = f.content "
+            f"WHERE {condition.text}",
             condition.values,
         )
-        days: dict[date, int] = {}
-        for day, count in rows:
-            when = listing.day_of(day)
-            days[when] = days.get(when, 0) + count
-        return days
+        return timeline_of(rows, len(rows))
+
+    def state(self) -> str:
+        """See `PhotoStore`."""
+        return f"{self.generation}-{self._database.version():x}"
 
     def clusters(self, step: float, k: int, filters: Filters | None = None) -> list[Cluster]:
         """See `PhotoStore`."""

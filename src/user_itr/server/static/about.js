@@ -87,7 +87,6 @@ export class About {
     const note = find("p", part("neighbours"));
     note.textContent = "Looking …";
     this.neighbours.clear();
-    this.neighbours.place();
     try {
       const { photos } = await api.neighbours(photo.id, signal);
       if (signal.aborted) return;

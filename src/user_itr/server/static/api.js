@@ -1,8 +1,7 @@
 // The server's REST interface. Every failure is an ApiError whose `kind` says what to do about it.
 
 export const PREVIEW = 1440; // height in pixels of a picture that fills most screens
-
-const PAGE = 60;
+export const PAGE = 60; // photos
 const LARGE = 5e6; // bytes of an upload that a server may cut off without an answer
 const KINDS = {
   401: "token",
@@ -95,6 +94,9 @@ export function page(search, { offset = 0, query = null, signal } = {}) {
   if (search.q) fields.q = search.q;
   return get(search.q || search.similar ? "api/search" : "api/photos", fields, signal);
 }
+
+/** The days, and the shapes of all photos, in the order of the pages of the newest. */
+export const timeline = (search, signal) => get("api/timeline", filters(search), signal);
 
 export const neighbours = (id, signal) => get("api/search", { similar: id, limit: 13 }, signal);
 

@@ -15,6 +15,7 @@ import * as messages from "./messages.js";
 import { Navigation } from "./navigation.js";
 import { readPicture, takePictures } from "./picture.js";
 import { Results } from "./results.js";
+import { Timeline } from "./timeline.js";
 import { Viewer } from "./viewer.js";
 import { whenBack } from "./waiting.js";
 
@@ -22,21 +23,26 @@ const LOOK = {
   rowHeight: (width) => (width < 600 ? 132 : width < 1000 ? 190 : 230),
   gap: 6,
 };
+const REMEMBERED = 2_000; // photos
 const box = find("#q");
 const narrow = matchMedia("(max-width: 719px)");
-const known = new Map(); // photos that were listed, by id
+const known = new Map(); // photos that were listed lately, by id
 let search = null; // what is shown
 let waiting = null; // for the server to come back
+let steps = []; // photos of the grid that the viewer goes through
 
 const link = (id) => addressOf(search, id);
-const grid = new Grid(find("#grid"), LOOK, link, open);
+const grid = new Grid(find("#grid"), LOOK, link, (photo, photos) => {
+  steps = photos;
+  open(photo, photos);
+});
 const typed = () => box.value.trim();
 const filters = new Filters((chosen) => navigation.go({ ...search, q: typed(), ...chosen }));
 const map = new PhotoMap({
   search: () => search,
   open: (area) => navigation.go({ ...search, q: typed(), area }),
 });
-const results = new Results(grid, find("#end"), { start, page, failure });
+const results = new Results(grid, { start, page, failure });
 const viewer = new Viewer({
   addressOf: link,
   open,
@@ -47,15 +53,24 @@ const viewer = new Viewer({
   },
   search: (photo) => navigation.go({ ...NOTHING, similar: photo.id }),
   folder: (folder) => navigation.go({ ...NOTHING, folder }),
-  more: (photos) => photos === grid.photos && results.more(),
+  more: (photos) => photos === steps && results.around(viewer.photo.id),
   named: (name) => (document.title = tabOf(search, name)),
 });
+new Timeline(grid);
 const navigation = new Navigation(arrive);
 
 function open(photo, photos) {
   navigation.open(photo.id);
-  for (const one of photos) known.set(one.id, one);
+  remember(photos);
   viewer.show(photo, photos);
+}
+
+function remember(photos) {
+  for (const photo of photos) known.set(photo.id, photo);
+  for (const id of known.keys()) {
+    if (known.size <= REMEMBERED) break;
+    known.delete(id);
+  }
 }
 
 /** Shows what the address asks for; `asked` by the person here, not by going back. */
@@ -72,8 +87,8 @@ function arrive({ search: wanted, viewing, lost, scroll, asked = false }) {
 
 function show(id) {
   const photo = known.get(id) ?? { id };
-  const lists = [grid.photos, viewer.about.neighbours.photos];
-  viewer.show(photo, lists.find((photos) => photos.some((one) => one.id === id)) ?? [photo]);
+  steps = grid.around(id) ?? [photo];
+  viewer.show(photo, grid.around(id) ? steps : (viewer.about.neighbours.around(id) ?? steps));
 }
 
 function showSearch(lost) {
@@ -100,17 +115,18 @@ function busy(whether) {
   grid.list.setAttribute("aria-busy", String(whether));
 }
 
-function page({ photos, total, more, close }) {
+function page(source) {
   busy(false);
   if (again.needed) grid.mend();
   again(null);
-  for (const photo of photos) known.set(photo.id, photo);
-  if (viewer.photo && photos.some((photo) => photo.id === viewer.photo.id)) {
-    viewer.showSteps(grid.photos);
+  const { count, total } = source;
+  if (viewer.photo && viewer.photos === steps) {
+    steps = grid.around(viewer.photo.id) ?? steps;
+    viewer.showSteps(steps);
   }
-  messages.show(find("#message"), photos.length ? null : messages.nothing(search, total), ACTIONS);
+  messages.show(find("#message"), count ? null : messages.nothing(search, total), ACTIONS);
   find("#headline").hidden = total === 0;
-  find("#count").textContent = countOf(search, { photos, total, more, close });
+  find("#count").textContent = countOf(search, source);
   showIndex();
 }
 
@@ -125,7 +141,7 @@ function failure(error, first) {
   }
   if (["gone", "offline", "lost"].includes(error.kind)) {
     waiting?.abort();
-    waiting = whenBack(() => (first ? retry() : results.more()));
+    waiting = whenBack(() => (first ? retry() : results.retry()));
   }
 }
 
@@ -192,7 +208,7 @@ find(".brand").addEventListener("click", (event) => {
   event.preventDefault();
   navigation.go(NOTHING);
 });
-find("#again").addEventListener("click", () => results.more());
+find("#again").addEventListener("click", () => results.retry());
 const shorten = () => {
   box.placeholder = narrow.matches ? "Describe a photo" : "Describe a photo, or drop one here";
 };

@@ -4,6 +4,12 @@ const whole = new Intl.NumberFormat("en");
 const tenths = new Intl.NumberFormat("en", { maximumFractionDigits: 1 });
 const compact = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 });
 const moment = new Intl.DateTimeFormat("en-GB", { dateStyle: "long", timeStyle: "short" });
+const weekday = new Intl.DateTimeFormat("en-GB", {
+  weekday: "short", day: "numeric", month: "short", year: "numeric", timeZone: "UTC",
+});
+const months = new Intl.DateTimeFormat("en-GB", {
+  month: "short", year: "numeric", timeZone: "UTC",
+});
 
 export const count = (number) => whole.format(number);
 
@@ -13,6 +19,12 @@ export const photos = (number) => `${count(number)} ${number === 1 ? "photo" : "
 /** "87 % match"; nothing where the model gives no readable match. */
 export const match = (percent) =>
   percent === null || percent === undefined ? "" : `${percent} % match`;
+
+/** "Fri, 3 May 2024" of "2024-05-03". */
+export const day = (iso) => weekday.format(new Date(iso));
+
+/** "May 2024" of any day in it. */
+export const month = (iso) => months.format(new Date(iso));
 
 export function bytes(number) {
   if (number < 1e6) return `${count(Math.max(1, Math.round(number / 1e3)))} kB`;

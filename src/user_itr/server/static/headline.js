@@ -14,10 +14,10 @@ export function titleOf({ q, similar, upload }) {
 }
 
 /** "First 60 of all 444 photos in the index, newest first". */
-export function countOf(search, { photos, total, more, close }) {
-  if (!photos.length) return "";
+export function countOf(search, { count, total, complete, close }) {
+  if (!count) return "";
   const none = close === false ? ", none a close match" : "";
-  return `${amountOf(search, photos.length, total, more)}, ${orderOf(search)}${none}`;
+  return `${amountOf(search, count, total, !complete)}, ${orderOf(search)}${none}`;
 }
 
 function amountOf(search, shown, total, more) {

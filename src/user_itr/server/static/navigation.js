@@ -3,6 +3,7 @@
 import { addressOf, keyOf, readAddress } from "./address.js";
 
 const KEPT = 2e6; // bytes of a picture that go into a history entry; larger ones stay in memory
+const PLACE = "user-itr-place";
 
 export class Navigation {
   /** @param {(place: {search, viewing, lost, scroll}) => void} arrive shows where one is now */
@@ -12,6 +13,7 @@ export class Navigation {
     this.uploads = new Map();
     history.scrollRestoration = "manual";
     addEventListener("popstate", () => this.read());
+    addEventListener("pagehide", () => keep(this.entry, scrollY));
   }
 
   /** Goes to what the address bar says. */
@@ -26,7 +28,7 @@ export class Navigation {
     this.entry = history.state?.entry ?? "first";
     this.depth = history.state?.depth ?? 0;
     this.search = place.search;
-    this.arrive({ ...place, scroll: this.scrolls.get(this.entry) ?? 0 });
+    this.arrive({ ...place, scroll: this.scrolls.get(this.entry) ?? kept(this.entry) });
   }
 
   leave() {
@@ -67,5 +69,23 @@ export class Navigation {
       upload = { ...upload, bytes: null };
     }
     history[how]({ entry: this.entry, depth, upload }, "", addressOf(search, viewing));
+  }
+}
+
+/** For a reload: how far an entry was scrolled. */
+function keep(entry, scroll) {
+  try {
+    sessionStorage.setItem(PLACE, JSON.stringify({ entry, scroll }));
+  } catch {
+    // storage is switched off: a reload begins at the top
+  }
+}
+
+function kept(entry) {
+  try {
+    const place = JSON.parse(sessionStorage.getItem(PLACE));
+    return place?.entry === entry ? place.scroll : 0;
+  } catch {
+    return 0;
   }
 }

@@ -122,7 +122,7 @@ export class Viewer {
     const place = this.place();
     part("previous").disabled = place <= 0;
     part("next").disabled = place < 0 || place === photos.length - 1;
-    if (place >= photos.length - 3) this.on.more(photos);
+    if (place < 3 || place >= photos.length - 3) this.on.more(photos);
   }
 
   /** Fetches and shows what the index knows of a photo; gives null where it does not come. */
