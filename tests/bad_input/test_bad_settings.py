@@ -76,7 +76,7 @@ OVERRIDES = [
     override("training.epochs=many", "training.epochs = 'many'"),
     override("training.epochs=[1, 2]", "training.epochs = [1, 2]"),
     override("training.epochs=2.5", "training.epochs = 2.5"),
-    override("training.epochs=yes", "training.epochs = True: this is no switch"),
+    override("training.epochs=yes", "training.epochs = True: expected a value, got true/false"),
     override("training.epochs.more=1", "training.epochs is a value, not a section"),
     override("training.epoch=1", "did you mean epochs?"),
     override("training=3", "training"),

@@ -56,8 +56,7 @@ def extract(
     ),
     runtime: str = typer.Option(
         "torch",
-        help="torch, onnxruntime (twice as fast or more on a CPU, other last bits; extra: fast), "
-        "or auto.",
+        help="torch, onnxruntime (more than twice as fast on a CPU, other last bits), or auto.",
     ),
     overwrite: bool = typer.Option(
         False, "--overwrite", help="Replace a store that other settings made."

@@ -30,10 +30,10 @@ class _Frozen(BaseModel):
 
     @field_validator("*", mode="before")
     @classmethod
-    def _a_switch_is_no_number(cls, value: object, info: ValidationInfo) -> object:
+    def _refuse_true_and_false(cls, value: object, info: ValidationInfo) -> object:
         kind = cls.model_fields[str(info.field_name)].annotation
         if isinstance(value, bool) and kind is not bool:
-            raise ValueError("this is no switch; give a value")
+            raise ValueError("expected a value, got true/false")
         return value
 
 

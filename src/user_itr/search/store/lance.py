@@ -57,13 +57,13 @@ READ_AGAIN = 4
 """Times that a read is tried anew after the table has changed under it."""
 
 TIES = 16
-"""Rows that are asked for beyond those wanted, to see what ties with the last of them."""
+"""Rows fetched beyond those wanted, to find ties with the last of them."""
 
 REFINE = 20
-"""Candidates of that index a result, which are then scored exactly."""
+"""Candidates fetched per result, then rescored exactly."""
 
 SHARED_GRACE = timedelta(hours=1)
-"""How long versions that readers elsewhere may still be reading stay."""
+"""How long old versions are kept for readers on other machines."""
 
 
 @cache
