@@ -17,9 +17,10 @@ from hub_server import Hub, running_hub
 import user_itr
 from user_itr.errors import CheckpointError, DownloadError
 from user_itr.hub import fetching
-from user_itr.hub.cache import cache_folder, read_records, records_file, repository_folder
+from user_itr.hub.cache import cache_folder, repository_folder
 from user_itr.hub.fetching import fetch_model
 from user_itr.hub.names import resolve_model
+from user_itr.hub.records import read_records, records_file
 
 ONE, TWO = "1" * 40, "2" * 40
 random.seed(0)
@@ -279,6 +280,11 @@ def test_a_model_in_parts_and_one_of_ours(hub):
     parts = {f"model-0000{n}-of-00002.safetensors": b"part" for n in (1, 2)}
     hub.put("me/parts", {"config.json": b"{}", "model.safetensors.index.json": b"{}", **parts})
     assert set(parts) < set(contents(fetch_model("me/parts").path))
+    pair = ("modules.json", "model.safetensors", "2_Dense/config.json", "2_Dense/model.safetensors")
+    hub.put("me/pair", {**dict.fromkeys(pair, b"{}"), "onnx/model.onnx": b"x", "rust.ot": b"x"})
+    assert set(contents(fetch_model("me/pair").path)) == set(pair)
+    hub.put("me/pickled", {**dict.fromkeys(pair[:3], b"{}"), "2_Dense/pytorch_model.bin": b"x"})
+    assert "a pickle of PyTorch alone" in refused("me/pickled")
     own = ("exported.json", "text.onnx", "image.onnx", "frozen.bin", "model.safetensors")
     hub.put("me/ours", {**dict.fromkeys(own, b"ours"), "train.py": b"code"})
     assert set(contents(fetch_model("me/ours").path)) == set(own)

@@ -11,17 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from user_itr.errors import CheckpointError
-from user_itr.hub.cache import (
-    FileRecord,
-    HubName,
-    Record,
-    cache_folder,
-    folder_title,
-    hub_name,
-    records_file,
-    write_records,
-)
+from user_itr.hub.cache import HubName, cache_folder, folder_title, hub_name
 from user_itr.hub.names import recorded_name, resolve_model
+from user_itr.hub.records import FileRecord, Record, records_file, write_records
 from user_itr.pretrained import DEFAULT, shipped_model
 
 ONE, TWO = "1" * 40, "2" * 40

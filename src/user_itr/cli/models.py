@@ -99,8 +99,8 @@ def _is_here(name: str) -> bool:
 
 def _others() -> list[str]:
     """What was fetched besides the choice."""
-    from user_itr.hub.cache import read_records
     from user_itr.hub.catalogue import CATALOGUE
+    from user_itr.hub.records import read_records
 
     chosen = {model.source.repository for model in CATALOGUE}
     return [name for name in read_records() if name not in chosen]

@@ -18,19 +18,24 @@ from user_itr.runtime.exported import (
 from user_itr.runtime.exported import WEIGHTS_FILE as EXPORTED_WEIGHTS
 
 READ = ("*.json", "vocab.txt", "merges.txt", "README.md", "LICENSE*", "NOTICE*", "MODEL_CARD.md")
-"""Beside weights, in the folder of the model itself: configurations, words, and what to know."""
+"""Beside weights: configurations, words, and what to know."""
+
+PARTS_FILE = "modules.json"
+"""Of sentence-transformers: a model whose parts lie in folders."""
 
 PLAIN = re.compile(r"(?:\w[\w.-]*/)?\w[\w.-]*", re.ASCII)
 """Paths that are looked at: a file of the model's folder, or of a folder in it."""
 
 SAFETENSORS = ("model.safetensors", "model-*-of-*.safetensors")
+PICKLE = "pytorch_model.bin"
 
 
 def needed_files(name: HubName, files: Collection[str]) -> list[str]:
     """The files to fetch.
 
     Weights are those that the name's file chooses; else ONNX files, the exact ones first; else
-    safetensors. A model that `user-itr export` wrote has its own.
+    safetensors. A model that `user-itr export` wrote has its own, and one of sentence-transformers
+    those of all its parts.
 
     Args:
         name: of the model.
@@ -41,7 +46,11 @@ def needed_files(name: HubName, files: Collection[str]) -> list[str]:
             missing.
     """
     files = {file for file in files if PLAIN.fullmatch(file) and ".." not in file}
-    beside = [file for file in files if any(fnmatchcase(file, pattern) for pattern in READ)]
+    beside = [
+        file
+        for file in files
+        if any(fnmatchcase(PurePosixPath(file).name, pattern) for pattern in READ)
+    ]
     return [*sorted(beside), *sorted(_weights(name, files))]
 
 
@@ -53,6 +62,8 @@ def _weights(name: HubName, files: Collection[str]) -> set[str]:
     if DESCRIPTION_FILE in files:
         own = {TEXT_FILE, IMAGE_FILE, EXPORTED_WEIGHTS, *SAFETENSORS[:1]}
         return own & set(files)
+    if PARTS_FILE in files:
+        return _parts(name, files)
     for folder in ("onnx/", ""):
         for stems in (("text_model", "vision_model"), ("model",)):
             for suffix in SUFFIXES:
@@ -87,6 +98,15 @@ def _with_data(graphs: list[str], files: Collection[str]) -> set[str]:
     return {*graphs, *data}
 
 
+def _parts(name: HubName, files: Collection[str]) -> set[str]:
+    weights = {file for file in files if PurePosixPath(file).name == SAFETENSORS[0]}
+    for file in files:
+        path = PurePosixPath(file)
+        if path.name == PICKLE and str(path.with_name(SAFETENSORS[0])) not in weights:
+            raise _pickled(name)
+    return weights or _safetensors(name, files)
+
+
 def _safetensors(name: HubName, files: Collection[str]) -> set[str]:
     if SAFETENSORS[0] in files:
         return {SAFETENSORS[0]}
@@ -94,11 +114,15 @@ def _safetensors(name: HubName, files: Collection[str]) -> set[str]:
     if parts:
         return parts
     if any(fnmatchcase(file, "pytorch_model*.bin") for file in files):
-        raise DownloadError(
-            f"{name}: its weights are a pickle of PyTorch alone, which user-itr does not fetch; "
-            f"run `hf download {name.repository}` if you trust its owner."
-        )
+        raise _pickled(name)
     raise DownloadError(
         f"{name}: the repository holds neither ONNX files nor safetensors of a model; check the "
         "name."
+    )
+
+
+def _pickled(name: HubName) -> DownloadError:
+    return DownloadError(
+        f"{name}: its weights are a pickle of PyTorch alone, which user-itr does not fetch; run "
+        f"`hf download {name.repository}` if you trust its owner."
     )

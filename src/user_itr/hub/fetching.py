@@ -23,18 +23,15 @@ from user_itr.files import parse_json, replace_file
 from user_itr.hub.cache import (
     COMMIT,
     MAIN,
-    FileRecord,
     HubName,
-    Record,
     cache_folder,
-    read_records,
     repository_folder,
     snapshot_path,
-    write_records,
 )
 from user_itr.hub.catalogue import catalogued
 from user_itr.hub.choosing import needed_files
 from user_itr.hub.names import known_name
+from user_itr.hub.records import FileRecord, Record, read_records, write_records
 
 CONFIG_FILE = "config.json"
 

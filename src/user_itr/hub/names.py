@@ -1,4 +1,8 @@
-"""What the name of a model means, the same wherever one is taken."""
+"""What the name of a model means, the same wherever one is taken.
+
+What is known of the hub is imported for a name that may be one of it: a search of an index has the
+path of a model, or a name that ships.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +10,14 @@ import logging
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from user_itr.errors import CheckpointError
-from user_itr.hub.cache import MAIN, HubName, fetched_commit, hub_name, snapshot_path
-from user_itr.hub.catalogue import catalogued
 from user_itr.pretrained import PREFIX, shipped_model
 from user_itr.runtime.dual_encoders.names import OPEN_CLIP, absolute_open_clip, pair_of
+
+if TYPE_CHECKING:
+    from user_itr.hub.cache import HubName
 
 logger = logging.getLogger(__name__)
 
@@ -38,9 +44,8 @@ def resolve_model(name: str | Path) -> NamedModel:
     Args:
         name: "shipped:NAME"; a folder, a run, a checkpoint or a file; a short name of
             `user-itr models`; OWNER/NAME[@REVISION][/FILE] of the Hugging Face hub; two of these as
-            TEXT+IMAGE; or "open_clip:MODEL@WEIGHTS". A folder of
-            the name comes before a model that was fetched, and `notice` says so. A `Path` is a path
-            and nothing else.
+            TEXT+IMAGE; or "open_clip:MODEL@WEIGHTS". A folder of the name comes before a model that
+            was fetched, and `notice` says so. A `Path` is a path and nothing else.
 
     Raises:
         CheckpointError: if it is not on this machine; the message says how to fetch it.
@@ -60,18 +65,25 @@ def resolve_model(name: str | Path) -> NamedModel:
         return NamedModel(path, str(path.absolute()), _notice(text, path, remote))
     if remote is None:
         raise CheckpointError(f"{text}: no such folder; give a checkpoint or a run.")
+    return _fetched(text, remote)
+
+
+def _fetched(text: str, remote: HubName) -> NamedModel:
+    from user_itr.hub.cache import fetched_commit, snapshot_path
+    from user_itr.hub.catalogue import catalogued
+
     commit = fetched_commit(remote)
-    if commit is None or not snapshot_path(remote, commit).exists():
-        if catalogued(text):
-            raise CheckpointError(
-                f"{text}: was not fetched from the Hugging Face hub yet; run `user-itr models get "
-                f"{text}`."
-            )
+    if commit is not None and snapshot_path(remote, commit).exists():
+        return NamedModel(snapshot_path(remote, commit), str(remote.at(commit)))
+    if catalogued(text):
         raise CheckpointError(
-            f"{text}: no such folder, and no model of this name was fetched from the Hugging Face "
-            f"hub; run `user-itr models get {text}`, or check the path."
+            f"{text}: was not fetched from the Hugging Face hub yet; run `user-itr models get "
+            f"{text}`."
         )
-    return NamedModel(snapshot_path(remote, commit), str(remote.at(commit)))
+    raise CheckpointError(
+        f"{text}: no such folder, and no model of this name was fetched from the Hugging Face hub; "
+        f"run `user-itr models get {text}`, or check the path."
+    )
 
 
 def _both(text: NamedModel, image: NamedModel) -> NamedModel:
@@ -96,6 +108,11 @@ def known_name(text: str) -> HubName | None:
 
     The revision of a short name is left open: it is the one that was fetched.
     """
+    if not text or text.startswith((".", "~")) or Path(text).is_absolute():
+        return None
+    from user_itr.hub.cache import hub_name
+    from user_itr.hub.catalogue import catalogued
+
     chosen = catalogued(text)
     return hub_name(text) if chosen is None else chosen.source.at(None)
 
@@ -109,7 +126,12 @@ def recorded_name(name: str | Path) -> str:
 
 
 def _notice(text: str, path: Path, remote: HubName | None) -> str | None:
-    if remote is None or (fetched_commit(remote) is None and not catalogued(text)):
+    if remote is None:
+        return None
+    from user_itr.hub.cache import MAIN, fetched_commit
+    from user_itr.hub.catalogue import catalogued
+
+    if fetched_commit(remote) is None and not catalogued(text):
         return None
     other = remote.at(remote.revision or MAIN)
     return (
