@@ -29,6 +29,7 @@ COMMANDS = {
     "search": Entry("search", "search_command", "Find photos by words, by a photo, or by both."),
     "serve": Entry("serve", "serve_command", "Serve an index as a web page and a REST interface."),
     "albums": Entry("albums", "albums_command", "List albums; write or read them as JSON."),
+    "duplicates": Entry("duplicates", "duplicates_command", "List copies and near copies."),
     "sentences": Entry("describe", "sentences_command", "Index sentences for `describe`."),
     "describe": Entry("describe", "describe_command", "Find the sentences that fit a photo best."),
     "models": Entry("models", "app", "List published models, and fetch one."),

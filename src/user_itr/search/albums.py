@@ -96,6 +96,17 @@ class Albums:
         there = f"there are {names}" if names else "there are no albums yet"
         raise NoSuchAlbumError(f"there is no album {name!r}; {there}.")
 
+    def numbered(self, id: int) -> Album:
+        """The album of a number.
+
+        Raises:
+            NoSuchAlbumError: if there is none.
+        """
+        for album in self.list():
+            if album.id == id:
+                return album
+        raise NoSuchAlbumError.of(id)
+
     def create(self, name: str) -> int:
         """Make an album; returns its number.
 

@@ -18,8 +18,10 @@ from starlette.responses import Response
 
 from user_itr import __version__
 from user_itr.errors import ConfigError, DataError, IndexStoreError, UserItrError
+from user_itr.search.albums import NoSuchAlbumError
 from user_itr.search.encoder import Encoder
 from user_itr.search.index import ImageIndex
+from user_itr.server.albums import album_routes
 from user_itr.server.browsing import Browsing
 from user_itr.server.decoding import Decoders
 from user_itr.server.encoding import BusyError
@@ -107,6 +109,7 @@ def create_app(
     )
     app.include_router(search_routes(search))
     app.include_router(browsing_routes(Browsing(index)))
+    app.include_router(album_routes(index))
     app.include_router(photo_routes(search, Pictures(cache, limits.cache_bytes, decoders)))
     app.include_router(place_routes(search))
     app.include_router(state_routes(search, metrics))
@@ -134,7 +137,7 @@ def create_app(
 
 async def _mistake(_: Request, error: Exception) -> JSONResponse:
     status = 400
-    if isinstance(error, NotThereError | GoneError):
+    if isinstance(error, NotThereError | GoneError | NoSuchAlbumError):
         status = 404
     elif isinstance(error, BusyError | IndexStoreError):
         status = 503

@@ -13,6 +13,7 @@ from user_itr.search.folder_tree import folder_tree, named_folders
 from user_itr.search.index import ImageIndex
 from user_itr.search.store.listing import shown_id
 from user_itr.search.timeline import Timeline
+from user_itr.server.marking import mark
 from user_itr.server.schemas import (
     DayCount,
     FilterFields,
@@ -65,8 +66,10 @@ class Browsing:
             state, timeline = self._read(page.filters())
             end = page.offset + page.limit
             ids = [shown_id(number) for number in timeline.ids[page.offset : end].tolist()]
+            photos = [found_photo(facts) for facts in self.index.facts_of_many(ids)]
+            mark(self.index, photos)
             return SearchResults(
-                photos=[found_photo(facts) for facts in self.index.facts_of_many(ids)],
+                photos=photos,
                 offset=page.offset,
                 total_in_index=len(self.index),
                 more=end < len(timeline),
@@ -82,8 +85,10 @@ class Browsing:
 
         def read() -> SearchResults:
             found = self.index.named(asked.q, asked.limit + 1, offset=asked.offset)
+            photos = [found_photo(facts) for facts in found[: asked.limit]]
+            mark(self.index, photos)
             return SearchResults(
-                photos=[found_photo(facts) for facts in found[: asked.limit]],
+                photos=photos,
                 offset=asked.offset,
                 total_in_index=len(self.index),
                 more=len(found) > asked.limit,

@@ -8,6 +8,12 @@ from dataclasses import dataclass
 MAX_RESULTS = 200
 """Photos of one answer."""
 
+MAX_CHANGED = 10_000
+"""Photos that one request puts into an album, hides, or makes favourites."""
+
+MAX_ARCHIVE = 2_000
+"""Photos of one zip file."""
+
 MAX_OFFSET = 10_000
 """Photos that can be paged through."""
 

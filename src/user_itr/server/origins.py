@@ -20,7 +20,7 @@ FORWARDED = ("x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "forwar
 OURS = ("same-origin", "none")
 """Values of Sec-Fetch-Site of our own page, and of an address that a person typed or chose."""
 
-WORKING_METHODS = ("GET", "HEAD", "POST")
+WORKING_METHODS = ("GET", "HEAD", "POST", "PATCH", "DELETE")
 """Those that any route answers."""
 
 

@@ -10,8 +10,9 @@ from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
 
 from user_itr.search.found import PhotoFacts
+from user_itr.server.archive import ArchiveAnswer
 from user_itr.server.browsing import Browsing
-from user_itr.server.limits import MAX_QUERY
+from user_itr.server.limits import MAX_ARCHIVE, MAX_QUERY
 from user_itr.server.metrics import Metrics
 from user_itr.server.pictures import (
     RENDITION,
@@ -44,6 +45,9 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
 }
 """What every route may answer besides."""
 
+ID_LIST = "^[0-9a-f]{16}( [0-9a-f]{16})*$"
+ID_LIST_MOST = 17 * MAX_ARCHIVE
+
 Id = Annotated[str, Path(pattern="^[0-9a-f]{16}$", description="Of an indexed photo.")]
 
 
@@ -68,6 +72,9 @@ def search_routes(search: PhotoSearch) -> APIRouter:
         min_bytes: Annotated[str, Form()] = "",
         max_bytes: Annotated[str, Form()] = "",
         area: Annotated[str, Form()] = "",
+        album: Annotated[str, Form()] = "",
+        favourites: Annotated[str, Form()] = "",
+        hidden: Annotated[str, Form()] = "",
         limit: Annotated[str, Form()] = "",
     ) -> SearchResults:
         """Photos like an uploaded picture; `query` of the answer leads to further pages."""
@@ -80,6 +87,9 @@ def search_routes(search: PhotoSearch) -> APIRouter:
             "min_bytes": min_bytes,
             "max_bytes": max_bytes,
             "area": area,
+            "album": album,
+            "favourites": favourites,
+            "hidden": hidden,
             "limit": limit,
         }
         try:
@@ -134,6 +144,15 @@ def browsing_routes(browsing: Browsing) -> APIRouter:
 def photo_routes(search: PhotoSearch, pictures: Pictures) -> APIRouter:
     """One photo, by its id."""
     router = APIRouter(prefix="/api/photos", tags=["photos"], responses=PROBLEMS)
+
+    @router.post(
+        "/zip", response_class=Response, responses={200: {"content": {"application/zip": {}}}}
+    )
+    async def archive(
+        photos: Annotated[str, Form(pattern=ID_LIST, max_length=ID_LIST_MOST)],
+    ) -> Response:
+        """Photos as they are, by ids with blanks between them, in one zip file."""
+        return ArchiveAnswer(await search.facts_of_many(photos.split(" ")), "photos.zip")
 
     @router.get("/{id}")
     async def details(id: Id) -> PhotoDetails:

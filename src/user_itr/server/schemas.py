@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from user_itr.search.filters import Area, Filters
+from user_itr.search.filters import Area, Filters, Hidden
 from user_itr.search.found import Hit, PhotoFacts
 from user_itr.server.limits import MAX_OFFSET, MAX_QUERY, MAX_RESULTS
 
@@ -35,6 +35,9 @@ class FilterFields(BaseModel):
     area: Annotated[str, StringConstraints(pattern=_AREA, max_length=120)] | None = Field(
         None, description="South, west, north and east in degrees, as in 48,2,49,3."
     )
+    album: _Count | None = None
+    favourites: bool = False
+    hidden: Hidden = "without"
 
     @model_validator(mode="before")
     @classmethod
@@ -56,6 +59,9 @@ class FilterFields(BaseModel):
             self.min_bytes,
             self.max_bytes,
             area=None if self.area is None else Area(*map(float, self.area.split(","))),
+            album=self.album,
+            favourites=self.favourites,
+            hidden=self.hidden,
         )
 
 
@@ -86,7 +92,10 @@ class QueryPage(PageFields):
 
 
 class FoundPhoto(BaseModel):
-    """A photo in a list; `match` (0 to 100) is for searches by one sentence."""
+    """A photo in a list; `match` (0 to 100) is for searches by one sentence.
+
+    `copy_of` names the first photo of the list that this one is a copy or near copy of.
+    """
 
     id: str
     name: str
@@ -95,6 +104,8 @@ class FoundPhoto(BaseModel):
     height: int
     score: float | None
     match: int | None
+    favourite: bool = False
+    copy_of: str | None = None
 
 
 def found_photo(
@@ -187,6 +198,9 @@ class PhotoDetails(BaseModel):
     taken: datetime | None
     width: int
     height: int
+    favourite: bool
+    hidden: bool
+    albums: list[int]
     captions: list[Caption]
 
 

@@ -25,6 +25,7 @@ from user_itr.search.sentences import SentenceStore
 from user_itr.server.decoding import Decoders
 from user_itr.server.encoding import BusyError, QueryEncoder
 from user_itr.server.limits import MAX_TERMS, MAX_UPLOADS, UPLOAD_MEMORY, UPLOADS, Limits
+from user_itr.server.marking import mark, marks_of
 from user_itr.server.schemas import (
     Caption,
     Folder,
@@ -145,6 +146,7 @@ class PhotoSearch:
         """
         facts = await self.facts(id)
         captions = await run_in_threadpool(self._captions, id)
+        marks = await run_in_threadpool(marks_of, self.index, id)
         return PhotoDetails(
             id=facts.id,
             name=facts.path.name,
@@ -155,6 +157,9 @@ class PhotoSearch:
             taken=facts.taken,
             width=facts.width,
             height=facts.height,
+            favourite=marks.favourite,
+            hidden=marks.hidden,
+            albums=list(marks.albums),
             captions=captions,
         )
 
@@ -165,6 +170,15 @@ class PhotoSearch:
             NotThereError: if it has no such photo.
         """
         return _there(await run_in_threadpool(self.index.facts, id))
+
+    async def facts_of_many(self, ids: Sequence[str]) -> list[PhotoFacts]:
+        """What the index knows of photos; those that it lacks are left out.
+
+        Raises:
+            NotThereError: if it has none of them.
+        """
+        found = await run_in_threadpool(self.index.facts_of_many, list(dict.fromkeys(ids)))
+        return _there(found or None)
 
     async def about(self) -> IndexFacts:
         """The index as a whole."""
@@ -237,6 +251,7 @@ class PhotoSearch:
         photos = [
             found_photo(hit, hit.score, match_percent(hit.score, calibration)) for hit in hits
         ]
+        await run_in_threadpool(mark, self.index, photos)
         return _page(photos, page, total, started)
 
     async def _decoded(self, content: bytes, name: str) -> np.ndarray:

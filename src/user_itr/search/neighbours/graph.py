@@ -136,3 +136,11 @@ class Graph:
         with self._one_search:
             self._index.expansion_search = effort
             return np.asarray(self._index.search(query, count, threads=1).keys, dtype=np.int64)
+
+    def near_many(self, queries: np.ndarray, count: int) -> np.ndarray:
+        """(N, K) numbers of about the `count` nearest rows to each of (N, D) float32 queries."""
+        count = min(count, len(self))
+        with self._one_search:
+            self._index.expansion_search = max(count, self.effort)
+            found = self._index.search(np.ascontiguousarray(queries), count)
+            return np.asarray(np.atleast_2d(found.keys), dtype=np.int64)

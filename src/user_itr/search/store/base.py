@@ -15,6 +15,7 @@ from user_itr.search.location import Location
 from user_itr.search.timeline import Timeline
 
 if TYPE_CHECKING:
+    from user_itr.search.store.copies import Copies
     from user_itr.search.store.marks import Marks
 
 LAST = 2**63 - 1
@@ -229,6 +230,14 @@ class PhotoStore(Protocol):
 
         Raises:
             ConfigError: if the index is on object storage, which keeps none.
+        """
+        ...
+
+    def copies(self) -> Copies:
+        """What is there more than once.
+
+        Raises:
+            ConfigError: if the index is on object storage.
         """
         ...
 

@@ -122,10 +122,7 @@ class LanceStore:
         return list(self._table.schema.names)
 
     def _again(self, read: Callable[[], T]) -> T:
-        """What `read` gives, tried anew where the table changes under it.
-
-        `finish` in another process may take a version away while it is being read.
-        """
+        """What `read` gives, tried anew where `finish` elsewhere takes its version away."""
         with store_errors(self._location, "read"):
             for _ in range(READ_AGAIN):
                 with suppress(OSError, RuntimeError):
@@ -334,6 +331,8 @@ class LanceStore:
     def marks(self) -> NoReturn:
         """See `PhotoStore`."""
         raise lance_rows.no_marks(self._location)
+
+    copies = marks
 
     def _moments(self, filters: Filters | None) -> list[tuple[str, int]]:
         """Ids and seconds by the clock on the wall, the latest first."""

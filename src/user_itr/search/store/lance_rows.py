@@ -177,10 +177,10 @@ def sql(filters: Filters | None, has_sidecars: bool = True) -> str | None:
 
 
 def no_marks(place: object) -> ConfigError:
-    """The error where favourites, hidden photos or albums are asked for."""
+    """The error where favourites, hidden photos, albums or copies are asked for."""
     return ConfigError(
-        f"{place}: an index on object storage keeps no favourites, albums or hidden photos; index "
-        "into a folder for these."
+        f"{place}: an index on object storage keeps no favourites, albums or hidden photos, and "
+        "lists no copies; index into a folder for these."
     )
 
 

@@ -31,6 +31,11 @@ EDITED_COSINE = 0.9
 class NoSuchAlbumError(ConfigError):
     """An album is not there, or not any more."""
 
+    @classmethod
+    def of(cls, album: int) -> NoSuchAlbumError:
+        """The error about an album's number."""
+        return cls(f"there is no album of number {album}; it may have been deleted.")
+
 
 class Album(NamedTuple):
     """An album.
@@ -336,7 +341,7 @@ def _each(writer: sqlite3.Connection, statement: str, values: Sequence[tuple[obj
 def _require(writer: sqlite3.Connection, album: int) -> None:
     found = "SELECT 1 FROM albums WHERE id = ?"
     if writer.execute(found, (fitting(album),)).fetchone() is None:
-        raise NoSuchAlbumError(f"there is no album of number {album}; it may have been deleted.")
+        raise NoSuchAlbumError.of(album)
 
 
 def _refuse_taken(writer: sqlite3.Connection, name: str, besides: int | None = None) -> None:

@@ -17,6 +17,7 @@ from user_itr.search.store import listing, schema
 from user_itr.search.store.base import Cluster, ContentRow, FileRow
 from user_itr.search.store.changes import FileChange
 from user_itr.search.store.conditions import ALL, seconds_of
+from user_itr.search.store.copies import Copies
 from user_itr.search.store.database import Database, in_parts, marks
 from user_itr.search.store.embeddings import Embeddings, packed, unpacked
 from user_itr.search.store.marks import Edited, Marks
@@ -56,6 +57,9 @@ class SqliteStore:
         self.neighbours = Neighbours(self._embeddings, folder, dim)
         self._nearest = NearestFiles(self._database, generation, self.neighbours)
         self._marks = Marks(self._database, generation)
+        self._copies = Copies(
+            self._database, generation, self._embeddings, self.neighbours, self._nearest
+        )
 
     def _is_there(self) -> bool:
         return bool(self._ask("SELECT 1 FROM counters WHERE generation = ?", [self.generation]))
@@ -278,6 +282,10 @@ class SqliteStore:
     def marks(self) -> Marks:
         """See `PhotoStore`."""
         return self._marks
+
+    def copies(self) -> Copies:
+        """See `PhotoStore`."""
+        return self._copies
 
     # Sentences that describe photos.
 

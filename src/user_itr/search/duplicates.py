@@ -1,0 +1,124 @@
+"""Copies of photos: files of the same contents, and contents that look the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from user_itr.search.found import PhotoFacts
+from user_itr.search.index import ImageIndex
+from user_itr.search.store.base import PhotoStore
+
+NEAR_COSINE = 0.90
+"""From which cosine on photos of the same shape are near copies; `benchmarks/near_copies.py`."""
+
+SHAPE = 1.06
+"""How far the ratios of width to height of near copies may be apart, as a factor."""
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """A file that holds a photo of which there are others.
+
+    Attributes:
+        facts: of the file.
+        content: number of its contents in the index; equal for exact copies.
+        cosine: of its contents and those of the first copy.
+    """
+
+    facts: PhotoFacts
+    content: int
+    cosine: float
+
+
+def find_copies(
+    index: ImageIndex,
+    *,
+    near: bool = True,
+    hidden: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[list[Copy]]:
+    """Photos that there are several of, as groups: those with the most files first.
+
+    The first file of a group has the most pixels, and then the most bytes. Each other one holds
+    the same contents, or is near the first: no chain leads from one to another that differs.
+
+    Args:
+        index: of the photos.
+        near: also near copies; a large index takes a minute for these.
+        hidden: also photos that a person hid.
+        progress: called with (photos compared, photos).
+
+    Raises:
+        ConfigError: if the index is on object storage.
+        IndexStoreError: if it cannot be read.
+    """
+
+    def read(store: PhotoStore) -> list[list[Copy]]:
+        copies = store.copies()
+        pairs, cosines = np.empty((0, 2), np.int64), np.empty(0, np.float32)
+        if near:
+            pairs, cosines = copies.alike(NEAR_COSINE, progress)
+        several = copies.in_several_files()
+        files = copies.files({*pairs.ravel().tolist(), *several}, hidden=hidden)
+        shapes = {n: (one[0].width, one[0].height) for n, one in files.items()}
+        close: dict[int, dict[int, float]] = {number: {} for number in files}
+        for (a, b), cosine in zip(pairs.tolist(), cosines.tolist(), strict=True):
+            if a in files and b in files and same_shape(shapes[a], shapes[b]):
+                close[a][b] = close[b][a] = min(cosine, 1.0)
+        return _groups(files, close)
+
+    return index.ask(read)
+
+
+def same_shape(one: tuple[int, int], other: tuple[int, int]) -> bool:
+    """Whether photos of these widths and heights may be copies, one of them cropped a little."""
+    a, b = one[0] * other[1], other[0] * one[1]
+    return max(a, b) <= SHAPE * min(a, b)
+
+
+def _groups(
+    files: dict[int, list[PhotoFacts]], close: dict[int, dict[int, float]]
+) -> list[list[Copy]]:
+    def rank(number: int) -> tuple[int, int, str]:
+        best = files[number][0]
+        return -best.width * best.height, -best.bytes, str(best.path)
+
+    taken: set[int] = set()
+    groups: list[list[Copy]] = []
+    for first in sorted(files, key=rank):
+        if first in taken:
+            continue
+        members = {first: 1.0} | {n: c for n, c in close[first].items() if n not in taken}
+        taken |= members.keys()
+        group = [
+            Copy(facts, number, members[number])
+            for number in sorted(members, key=rank)
+            for facts in files[number]
+        ]
+        if len(group) > 1:
+            groups.append(group)
+    return sorted(groups, key=lambda group: -len(group))
+
+
+def stacked(
+    contents: Sequence[int], vectors: np.ndarray, shapes: Sequence[tuple[int, int]]
+) -> list[int]:
+    """Of photos in a list, the place of the first one that each is a copy of, else its own.
+
+    Args:
+        contents: their numbers; equal for exact copies.
+        vectors: (N, D) float32 unit vectors.
+        shapes: width and height of each.
+    """
+    numbers = np.asarray(contents, np.int64)
+    alike = (vectors @ vectors.T >= NEAR_COSINE) | (numbers[:, None] == numbers)
+    firsts = list(range(len(contents)))
+    for place, earlier in np.argwhere(np.tril(alike, -1)).tolist():  # each place's by ascending
+        free = firsts[place] == place and firsts[earlier] == earlier
+        same = contents[place] == contents[earlier]
+        if free and (same or same_shape(shapes[place], shapes[earlier])):
+            firsts[place] = earlier
+    return firsts

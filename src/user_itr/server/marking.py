@@ -1,0 +1,46 @@
+"""Lists of photos told which are favourites, and which are copies of one another."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from user_itr.search.duplicates import stacked
+from user_itr.search.index import ImageIndex
+from user_itr.search.store.base import PhotoStore
+from user_itr.search.store.marks import PhotoMarks
+from user_itr.server.schemas import FoundPhoto
+
+
+def mark(index: ImageIndex, photos: Sequence[FoundPhoto]) -> None:
+    """Say of photos in a list which are favourites and which are copies of an earlier one.
+
+    An index on object storage knows nothing of either.
+    """
+    if index.location.shared or not photos:
+        return
+    ids = [photo.id for photo in photos]
+
+    def read(store: PhotoStore) -> tuple[dict[str, PhotoMarks], dict[str, int], np.ndarray]:
+        copies = store.copies()
+        contents = copies.contents(ids)
+        numbers, vectors = copies.vectors(set(contents.values()))
+        places = np.searchsorted(numbers, [contents[id] for id in ids if id in contents])
+        return store.marks().of(ids), contents, vectors[places]
+
+    marks, contents, vectors = index.ask(read)
+    known = [photo for photo in photos if photo.id in contents]
+    shapes = [(photo.width, photo.height) for photo in known]
+    firsts = stacked([contents[photo.id] for photo in known], vectors, shapes)
+    for place, (photo, first) in enumerate(zip(known, firsts, strict=True)):
+        photo.favourite = photo.id in marks and marks[photo.id].favourite
+        photo.copy_of = None if first == place else known[first].id
+
+
+def marks_of(index: ImageIndex, id: str) -> PhotoMarks:
+    """What was added to a photo."""
+    nothing = PhotoMarks(favourite=False, hidden=False, albums=())
+    if index.location.shared:
+        return nothing
+    return index.ask(lambda store: store.marks().of([id])).get(id, nothing)
