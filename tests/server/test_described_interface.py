@@ -70,6 +70,8 @@ ROUTES = [
     ("/metrics", "GET"),
 ]
 
+TAKES_NOTHING = [(path, "GET") for path in ("/api/albums", "/api/index", "/healthz", "/metrics")]
+
 
 def test_every_route_is_tried(described: Any) -> None:
     operations = [found.ok() for found in described.get_all_operations()]
@@ -80,7 +82,7 @@ def test_every_route_is_tried(described: Any) -> None:
 @pytest.mark.parametrize(("path", "method"), ROUTES)
 def test_every_answer_is_a_described_one(described: Any, path: str, method: str, mode: Any) -> None:
     operation = described[path][method]
-    if mode is MODES[1] and path in ("/api/index", "/healthz", "/metrics"):
+    if mode is MODES[1] and (path, method) in TAKES_NOTHING:
         return  # they take nothing that could be bad
 
     @settings(
