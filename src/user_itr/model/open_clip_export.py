@@ -1,15 +1,12 @@
 """A model of open_clip written down as a folder of ONNX files, checked against PyTorch.
 
 The folder is complete: what the image encoder sees and the tokenizer are in it, so that neither
-open_clip nor PyTorch is needed afterwards. Nothing is downloaded, and of weights tensors alone are
-read.
+open_clip nor PyTorch is needed afterwards.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,8 +17,9 @@ from PIL import Image
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
-from user_itr.errors import CheckpointError, MissingExtraError
+from user_itr.errors import CheckpointError
 from user_itr.features.onnx_export import export_graph
+from user_itr.features.open_clip_loading import load_open_clip
 from user_itr.model.checkpoint import new_folder
 from user_itr.model.exporting import SENTENCES, sample_images
 from user_itr.model.transformers_export import (
@@ -33,37 +31,29 @@ from user_itr.model.transformers_export import (
 from user_itr.runtime.dual_encoders.encoder import PublishedEncoder
 from user_itr.runtime.dual_encoders.families import FAMILIES
 from user_itr.runtime.dual_encoders.layout import Architecture
-from user_itr.runtime.dual_encoders.names import OPEN_CLIP
+from user_itr.runtime.dual_encoders.open_clip_names import OpenClipModel
 from user_itr.runtime.dual_encoders.open_clip_text import CLEANINGS
 from user_itr.runtime.dual_encoders.word_files import clip_tokenizer
 
-_DEFAULT_FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
 
-
-def export_open_clip(model: str, weights: str, out: Path) -> float:
+def export_open_clip(named: OpenClipModel, out: Path) -> float:
     """Write the folder of a model.
 
     Args:
-        model: name of open_clip's, such as "ViT-B-32" or "local-dir:FOLDER".
-        weights: a file, or a tag of `open_clip.list_pretrained()` that was downloaded before; empty
-            for a folder's own.
+        named: the model.
         out: folder to make, in the layout of transformers.js.
 
     Returns:
         The least cosine of embeddings by ONNX Runtime to PyTorch's.
 
     Raises:
-        CheckpointError: if there is no such model, the weights are not on this machine, damaged or
-            of another model, or the ONNX form would compute something else.
+        CheckpointError: see `load_open_clip`; also if the model cannot be exported, or the ONNX
+            form would compute something else.
         MissingExtraError: if open_clip is not installed.
     """
-    name = f"{OPEN_CLIP}{model}@{weights}" if weights else f"{OPEN_CLIP}{model}"
-    library = _library(name)
-    with _offline(), exporting_errors(name):
-        _require_weights(library, model, weights)
-        network = library.create_model(model, pretrained=weights or None)
-        tokenizer = library.get_tokenizer(model)
-    network = network.float().eval()
+    name = named.name
+    network, _, make_tokenizer = load_open_clip(named)
+    tokenizer = make_tokenizer()
     pixels = _pixel_settings(name, network)
     words, settings = _words(name, tokenizer)
     side = pixels["size"].get("height", pixels["size"].get("shortest_edge"))
@@ -101,77 +91,6 @@ def export_open_clip(model: str, weights: str, out: Path) -> float:
                 f"PyTorch's, and {LEAST_COSINE} is the least."
             )
     return cosine
-
-
-def _library(name: str) -> Any:
-    try:
-        import open_clip
-    except ImportError:
-        raise MissingExtraError(
-            f"{name} needs open_clip, once; run `pip install 'user-itr[train,open_clip]'`."
-        ) from None
-    return open_clip
-
-
-@contextmanager
-def _offline() -> Iterator[None]:
-    """Names of text encoders and tokenizers are looked up in the hub's cache alone."""
-    from huggingface_hub import constants
-
-    before = constants.HF_HUB_OFFLINE
-    constants.HF_HUB_OFFLINE = True
-    try:
-        yield
-    finally:
-        constants.HF_HUB_OFFLINE = before
-
-
-@contextmanager
-def exporting_errors(name: str) -> Iterator[None]:
-    """Turn what open_clip raises into a `CheckpointError`."""
-    try:
-        yield
-    except CheckpointError:
-        raise
-    except Exception as error:  # unknown names and other weights have no common class
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise CheckpointError(f"{name}: open_clip cannot load it ({reason}).") from error
-
-
-def _require_weights(library: Any, model: str, weights: str) -> None:
-    """Make sure that the weights are on this machine: open_clip would download them."""
-    if not weights or Path(weights).is_file():
-        return
-    known = library.get_pretrained_cfg(model, weights)
-    if not known:
-        tags = ", ".join(library.list_pretrained_tags_by_model(model)) or "none of this model"
-        raise CheckpointError(
-            f"{OPEN_CLIP}{model}@{weights}: {weights!r} is neither a file nor a tag of open_clip "
-            f"({tags})."
-        )
-    if any(found.is_file() for found in _places(known)):
-        return
-    raise CheckpointError(
-        f"{OPEN_CLIP}{model}@{weights}: these weights are not on this machine, and user-itr does "
-        f'not download them; run `python -c "import open_clip; '
-        f"open_clip.create_model('{model}', '{weights}')\"`, or give a file of weights."
-    )
-
-
-def _places(known: dict[str, Any]) -> Iterator[Path]:
-    """Where open_clip keeps the weights of a tag."""
-    from huggingface_hub import try_to_load_from_cache
-
-    repository, _, name = str(known.get("hf_hub", "")).rpartition("/")
-    if repository:
-        plain = Path(name)
-        names = (str(plain.with_suffix(".safetensors")), name) if name else _DEFAULT_FILES
-        for one in names:
-            found = try_to_load_from_cache(repository, one)
-            if isinstance(found, str):
-                yield Path(found)
-    elif known.get("url"):
-        yield Path.home() / ".cache" / "clip" / Path(str(known["url"])).name
 
 
 def _pixel_settings(name: str, network: Any) -> dict[str, Any]:

@@ -18,6 +18,7 @@ import user_itr
 from user_itr import load
 from user_itr.data.pictures import as_rgb
 from user_itr.errors import CheckpointError, MissingExtraError
+from user_itr.features.guides.registry import create_guide
 from user_itr.runtime.dual_encoders.open_clip_text import clean
 
 
@@ -103,6 +104,16 @@ def test_embeddings_are_those_of_open_clip(tiny):
     np.testing.assert_array_equal(made, tokenizer(list(TEXTS)).numpy())
 
 
+def test_a_guide_is_the_image_embedding_before_it_is_made_unit_norm(tiny):
+    name, network, transform, _ = tiny
+    guide = create_guide(name)
+    image = as_rgb(photographs()[0])
+    with torch.inference_mode():
+        wanted = network.encode_image(transform(image)[None])
+        made = guide(torch.from_numpy(guide.preprocess(image)[None]))
+    torch.testing.assert_close(made[:, 0], wanted)
+
+
 def test_what_was_written_needs_neither_open_clip_nor_pytorch(tiny):
     name = tiny[0]
     wanted = load(name).encode_text("a dog")[0]
@@ -123,6 +134,7 @@ def test_what_was_written_needs_neither_open_clip_nor_pytorch(tiny):
     [
         ("open_clip:ViT-B-32@no_such_tag", "neither a file nor a tag of open_clip"),
         ("open_clip:ViT-B-32@laion400m_e32", "not on this machine, and user-itr does not download"),
+        ("open_clip:ViT-B-32@{file}.lost.bin", "lost.bin is not there"),
         ("open_clip:NoSuchModel@{file}", "open_clip cannot load it"),
         ("open_clip:ViT-B-32@{file}", "open_clip cannot load it"),
     ],

@@ -110,12 +110,29 @@ def test_one_file_of_both_sides_gives_the_same_embeddings(family, published, tmp
     np.testing.assert_allclose(whole.encode_images(images), apart.encode_images(images), atol=1e-5)
 
 
-def test_a_precision_is_chosen_by_its_file(published, tmp_path):
-    folder = shutil.copytree(published["clip"], tmp_path / "clip")
+def with_int8(folder: Path) -> Path:
+    """Add quantised variants to a folder."""
     for side in ("text", "vision"):
         quantize_dynamic(
             folder / "onnx" / f"{side}_model.onnx", folder / "onnx" / f"{side}_model_int8.onnx"
         )
+    return folder
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_int8_of_every_family_is_near(family, published, tmp_path):
+    folder = with_int8(shutil.copytree(published[family], tmp_path / family))
+    exact, small = load(folder), load(folder / "onnx" / "text_model_int8.onnx")
+    images = photographs()[:3]
+    for made, wanted in (
+        (small.encode_text(TEXTS), exact.encode_text(TEXTS)),
+        (small.encode_images(images), exact.encode_images(images)),
+    ):
+        assert 0.95 < (made * wanted).sum(axis=1).min() < 1
+
+
+def test_a_precision_is_chosen_by_its_file(published, tmp_path):
+    folder = with_int8(shutil.copytree(published["clip"], tmp_path / "clip"))
     exact = load(folder)
     for file in ("text_model_int8.onnx", "vision_model_int8.onnx"):
         small = load(folder / "onnx" / file)

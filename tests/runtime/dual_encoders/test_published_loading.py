@@ -14,7 +14,7 @@ import pytest
 import torch
 import transformers_oracle as oracle
 from safetensors.torch import load_file
-from tiny_dual_encoders import TEXTS, save_dual_encoder
+from tiny_dual_encoders import FAMILIES, TEXTS, save_dual_encoder
 
 import user_itr
 from user_itr import load
@@ -35,21 +35,22 @@ def without_torch(code: str, **environment: str) -> subprocess.CompletedProcess[
     )
 
 
-def test_a_checkpoint_is_written_as_onnx_once(published, checkpoints, monkeypatch):
+def test_a_checkpoint_is_written_as_onnx_once(checkpoints, monkeypatch):
     from user_itr.model import transformers_export
 
+    load(checkpoints["clip"])
     monkeypatch.setattr(transformers_export, "export_published", None)
     assert load(checkpoints["clip"]).encode_text(TINY_TEXTS).shape == (3, 12)
 
 
-def test_a_checkpoint_that_was_written_before_needs_no_pytorch(published, checkpoints):
+def test_a_checkpoint_that_was_written_before_needs_no_pytorch(checkpoints):
+    wanted = load(checkpoints["siglip"]).encode_text(["a dog"])[0]
     code = (
         "from user_itr import load\n"
         f"print(load({str(checkpoints['siglip'])!r}).encode_text(['a dog'])[0].tolist())"
     )
     done = without_torch(code)
     assert done.returncode == 0, done.stderr
-    wanted = load(checkpoints["siglip"]).encode_text(["a dog"])[0]
     np.testing.assert_allclose(json.loads(done.stdout), wanted, atol=1e-6)
 
 
@@ -60,11 +61,6 @@ def test_a_new_checkpoint_without_the_extra_ends_in_its_pip_line(checkpoints, tm
     )
     done = without_torch(code, XDG_CACHE_HOME=str(tmp_path))
     assert "pip install 'user-itr[train]'" in done.stdout, done.stderr
-
-
-@pytest.fixture(scope="module")
-def network(checkpoints):
-    return oracle.model(checkpoints["clip"])
 
 
 def test_a_checkpoint_in_parts_and_with_openai_s_end_token_is_loaded(tmp_path):
@@ -87,14 +83,21 @@ def as_bin(checkpoint: Path, folder: Path) -> Path:
     return folder
 
 
-def test_weights_in_a_bin_are_read_as_tensors(checkpoints, tmp_path, network):
+@pytest.mark.parametrize("form", ["whole", "parts", "bin"])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_weights_of_every_family_are_read_in_every_form(family, form, checkpoints, tmp_path):
     from user_itr.model.transformers_export import load_checkpoint
-    from user_itr.runtime.dual_encoders.layout import read_architecture
+    from user_itr.runtime.dual_encoders.layout import checkpoint_files, read_architecture
 
-    folder = as_bin(checkpoints["clip"], tmp_path / "bin")
-    model = load_checkpoint(folder, read_architecture(folder))
-    wanted = network.state_dict()
-    for name, values in model.state_dict().items():
+    folder, wanted = checkpoints[family], oracle.model(checkpoints[family]).state_dict()
+    if form == "parts":
+        folder = save_dual_encoder(family, tmp_path / "parts", max_shard_size="10KB")
+    elif form == "bin":
+        folder = as_bin(folder, tmp_path / "bin")
+    assert (len(checkpoint_files(folder)) > 2) == (form == "parts")
+    made = load_checkpoint(folder, read_architecture(folder)).state_dict()
+    assert made.keys() == wanted.keys()
+    for name, values in made.items():
         assert torch.equal(values, wanted[name])
 
 
@@ -133,8 +136,9 @@ def test_nothing_is_kept_of_an_export_that_computes_something_else(
 ):
     from user_itr.model import transformers_export
 
+    place = published["chinese_clip"] / "onnx"
+
     def other_weights(*_: object) -> dict[str, onnx.ModelProto]:
-        place = published["chinese_clip"] / "onnx"
         graphs = {
             name: onnx.load(place / f"{name}.onnx") for name in ("text_model", "vision_model")
         }

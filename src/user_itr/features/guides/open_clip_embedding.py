@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,13 +10,15 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from user_itr.errors import FeatureError, MissingExtraError
+from user_itr.errors import CheckpointError, FeatureError
 from user_itr.features.backbones.base import (
     Backbone,
     hash_files,
     hash_state,
     refuse_extreme_aspect,
 )
+from user_itr.features.open_clip_loading import load_open_clip
+from user_itr.runtime.dual_encoders.open_clip_names import read_open_clip
 
 
 class OpenClipEmbedding(Backbone):
@@ -26,43 +27,24 @@ class OpenClipEmbedding(Backbone):
     Scaling, cropping and normalisation are those that open_clip gives for the model.
 
     Args:
-        source: `MODEL@PRETRAINED`, PRETRAINED one of open_clip's tags, whose weights it downloads;
-            `MODEL@FILE`, FILE a safetensors file of that model's weights and nothing is
-            downloaded; or one of open_clip's own addresses, "hf-hub:NAME" or "local-dir:FOLDER".
+        source: what follows "open_clip:" in the name of a model; see `read_open_clip`. Nothing is
+            downloaded.
 
     Raises:
         MissingExtraError: if open_clip is not installed.
-        FeatureError: if there is no such model, or the weights cannot be had or do not fit.
+        FeatureError: if there is no such model, or its weights are not on this machine, damaged or
+            of another model.
     """
 
     def __init__(self, source: str) -> None:
         super().__init__()
-        model, _, weights = source.partition("@")
-        file = Path(weights).expanduser() if set("/.") & set(weights) else None
-        if file is not None and (file.suffix != ".safetensors" or not file.is_file()):
-            raise FeatureError(
-                f"open_clip:{source}: {weights} is no safetensors file; give one, or the name of "
-                "pretrained weights of `open_clip.list_pretrained()`."
-            )
         try:
-            import open_clip
-        except ImportError:
-            raise MissingExtraError(
-                f"guide open_clip:{source} needs open_clip; run "
-                "`pip install 'user-itr[open_clip]'`."
-            ) from None
-        try:
-            self.model, self.transform = open_clip.create_model_from_pretrained(
-                model, pretrained=str(file or weights) or None
-            )
-        except Exception as error:  # unknown names and failed downloads have no common class
-            reason = str(error).strip().splitlines()[0] if str(error) else type(error).__name__
-            raise FeatureError(
-                f"open_clip:{source}: open_clip cannot create this model ({reason}); see "
-                "`open_clip.list_pretrained()`."
-            ) from error
+            named = read_open_clip(f"open_clip:{source}")
+            self.model, self.transform, _ = load_open_clip(named)
+        except CheckpointError as error:
+            raise FeatureError(str(error)) from error
         self.name = f"open_clip:{source}"
-        self.weights_hash = hash_files([file]) if file else hash_state(self.model)
+        self.weights_hash = hash_files([named.file]) if named.file else hash_state(self.model)
         self._freeze()
         blank = self.preprocess(Image.new("RGB", (64, 64)))
         self.draft = 2 * max(blank.shape[1:])

@@ -12,6 +12,7 @@ from user_itr.features.backbones.base import Backbone
 from user_itr.features.backbones.efficientnet_lite import INPUT_SIZES
 from user_itr.hub.names import known_name, resolve_model
 from user_itr.runtime.dual_encoders.layout import is_published
+from user_itr.runtime.dual_encoders.names import pair_of
 
 GUIDES_FOLDER = "guides"
 POOLED = "pooled:"
@@ -96,7 +97,13 @@ def guide_folder(store: Path, spec: str) -> Path:
 
 
 def _whole_name(spec: str) -> str:
-    """A guide's name with its family: a model's folder or name alone is one of transformers."""
+    """A guide's name with its family: a model's folder or name alone is one of transformers.
+
+    Of a pair it is the side of the images.
+    """
+    pair = pair_of(spec)
+    if pair is not None:
+        spec = pair[1]
     known = pooled_backbone(spec) is not None or spec.startswith(("transformers:", "open_clip:"))
     return spec if known else f"transformers:{spec}"
 

@@ -13,7 +13,7 @@ from user_itr.errors import CheckpointError
 from user_itr.extras import extra_needed
 from user_itr.runtime.dual_encoders.encoder import PublishedEncoder, TextSide
 from user_itr.runtime.dual_encoders.families import TEXTS
-from user_itr.runtime.dual_encoders.hashes import cache_folder, combined_hash, file_hash
+from user_itr.runtime.dual_encoders.hashes import cache_folder, combined_hash
 from user_itr.runtime.dual_encoders.layout import (
     Architecture,
     checkpoint_files,
@@ -21,12 +21,9 @@ from user_itr.runtime.dual_encoders.layout import (
     model_folder,
     read_architecture,
 )
-from user_itr.runtime.dual_encoders.names import OPEN_CLIP, pair_of, split_open_clip
+from user_itr.runtime.dual_encoders.names import OPEN_CLIP, pair_of
+from user_itr.runtime.dual_encoders.open_clip_names import read_open_clip
 from user_itr.runtime.dual_encoders.sentence_modules import read_text_modules
-
-OPEN_CLIP_CONFIG = "open_clip_config.json"
-OPEN_CLIP_WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
-"""Of a folder as open_clip publishes it, the best first."""
 
 logger = logging.getLogger(__name__)
 
@@ -73,32 +70,16 @@ def _load_whole(path: Path, text: TextSide | None) -> PublishedEncoder:
 
 
 def _load_open_clip(name: str) -> PublishedEncoder:
-    model, weights = split_open_clip(name)
-    file, folder = Path(weights).expanduser(), Path(model).expanduser()
-    title = f"{model} {file.stem}"
-    if model and weights:
-        identity = f"{model} {file_hash(file) if file.is_file() else weights}"
-        weights = str(file) if file.is_file() else weights
-    elif model and (folder / OPEN_CLIP_CONFIG).is_file():
-        files = [folder / one for one in OPEN_CLIP_WEIGHTS if (folder / one).is_file()]
-        if not files:
-            raise CheckpointError(f"{folder}: lacks {OPEN_CLIP_WEIGHTS[0]}; copy the folder whole.")
-        identity = combined_hash([folder / OPEN_CLIP_CONFIG, files[0]])
-        model, title = f"local-dir:{folder}", folder.resolve().name
-    else:
-        raise CheckpointError(
-            f"{name}: give {OPEN_CLIP}MODEL@WEIGHTS, where WEIGHTS is a file or a tag of "
-            f"open_clip, or {OPEN_CLIP}FOLDER with {OPEN_CLIP_CONFIG}."
-        )
-    key = hashlib.sha256(f"{OPEN_CLIP}{identity}".encode()).hexdigest()
+    named = read_open_clip(name)
+    key = hashlib.sha256(f"{OPEN_CLIP}{named.identity}".encode()).hexdigest()
 
     def write(made: Path) -> None:
         from user_itr.model.open_clip_export import export_open_clip
 
-        export_open_clip(model, weights, made)
+        export_open_clip(named, made)
 
     made = _made_once(Path(name), key, write)
-    return PublishedEncoder(made, weights=key, title=title)
+    return PublishedEncoder(made, weights=key, title=named.title)
 
 
 def _text_side(path: Path) -> TextSide:
