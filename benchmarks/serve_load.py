@@ -59,6 +59,7 @@ async def client(base: str, end: float, ids: list[str], seed: int, seen: dict, f
 
 async def load(base: str, pid: int, seconds: float, clients: int) -> None:
     async with httpx.AsyncClient(base_url=base, timeout=60) as http:
+        await http.get("/")  # as a browser does first
         listed = (await http.get("/api/photos", params={"limit": 200})).json()
         ids = [photo["id"] for photo in listed["photos"]]
         print(f"{listed['total_in_index']:,} photos, {clients} clients, {seconds:.0f} s")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import os
 import signal
@@ -13,12 +14,15 @@ import numpy as np
 import pytest
 from colour_encoder import ColourEncoder, paint
 from PIL import Image, features
+from starlette.concurrency import run_in_threadpool
 from starlette.testclient import TestClient
 
 from user_itr.errors import DataError
 from user_itr.features.preprocessing import Squash
+from user_itr.search.index import ImageIndex
 from user_itr.server import decoding
 from user_itr.server.decoding import Decoders
+from user_itr.server.pictures import THREADS, Pictures
 from user_itr.server.uploads import uploaded_pixels
 
 GIB = 1 << 30
@@ -206,3 +210,33 @@ def test_another_picture_of_the_same_size_and_time(client: TestClient, photos: P
         os.utime(paths[1], (1_700_000_000, 1_700_000_000))
         seen.append(Image.open(io.BytesIO(client.get(address).content)).getpixel((60, 45)))
     assert seen[0][2] > 150 > seen[1][2]
+
+
+def test_the_first_picture_finds_a_decoder(decoders: Decoders) -> None:
+    decoders.prepare()
+    [started] = decoders.pids()
+    decoders.prepare()
+    decoders.ask("a picture", encoded(30, 20), **RGB)
+    assert decoders.pids() == [started]
+
+
+def test_thumbnails_that_wait_for_a_decoder_do_not_keep_a_search_waiting(
+    tmp_path: Path, index: ImageIndex
+) -> None:
+    [facts] = index.newest(1)
+    decoders = Decoders(1, 120.0, 3 * GIB)
+    pictures = Pictures(tmp_path / "cache", 10**9, decoders)
+
+    async def many() -> None:
+        with decoders._free:  # as another picture takes it
+            asked = [asyncio.create_task(pictures.rendition(facts, 10 + n)) for n in range(60)]
+            while pictures._threads._work_queue.qsize() < 60 - THREADS:
+                await asyncio.sleep(0)
+            assert await asyncio.wait_for(run_in_threadpool(len, index), 60) == len(index)
+            assert not any(task.done() for task in asked)
+        made = await asyncio.gather(*asked)
+        assert len({len(one.content) for one in made}) > 1
+
+    asyncio.run(many())
+    pictures.close()
+    decoders.close()

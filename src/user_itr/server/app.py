@@ -13,6 +13,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse
 from fastapi.staticfiles import StaticFiles
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
@@ -91,12 +92,14 @@ def create_app(
     search = PhotoSearch(index, encoder, limits)
     cache = cache or platformdirs.user_cache_path("user-itr", appauthor=False) / "thumbnails"
     decoders = Decoders(THUMBNAILS, THUMBNAIL_SECONDS, THUMBNAIL_MEMORY)
+    pictures = Pictures(cache, limits.cache_bytes, decoders)
     metrics = Metrics()
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
         search.close()
+        pictures.close()
         decoders.close()
 
     app = FastAPI(
@@ -110,13 +113,14 @@ def create_app(
     app.include_router(search_routes(search))
     app.include_router(browsing_routes(Browsing(index)))
     app.include_router(album_routes(index))
-    app.include_router(photo_routes(search, Pictures(cache, limits.cache_bytes, decoders)))
+    app.include_router(photo_routes(search, pictures))
     app.include_router(place_routes(search))
     app.include_router(state_routes(search, metrics))
     app.mount("/static", _Static(directory=STATIC), name="static")
 
     @app.get("/", include_in_schema=False)
     async def page() -> FileResponse:
+        await run_in_threadpool(decoders.prepare)  # its thumbnails are asked for next
         return FileResponse(STATIC / "index.html", headers={"Cache-Control": "no-cache"})
 
     app.add_exception_handler(UserItrError, _mistake)

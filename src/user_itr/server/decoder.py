@@ -116,6 +116,8 @@ def main() -> None:
         most = int(sys.argv[1])
         resource.setrlimit(resource.RLIMIT_AS, (most, most))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    import user_itr.data.images  # noqa: F401 # while nobody waits for it
+
     while (message := receive(source)) is not None:
         fields, content = answer(*message)
         ends = _held() > KEPT_BYTES

@@ -61,6 +61,15 @@ class Decoders:
             except OSError:
                 raise _lost(label, "its decoder crashed") from None
 
+    def prepare(self) -> None:
+        """Start a process where there is none, so that the first picture does not wait for it."""
+        if self._all or self._closed:
+            return
+        with suppress(OSError, DataError):  # asking for a picture says what is wrong
+            process = self._start()
+            with self._changing:
+                self._idle.append(process)
+
     def close(self) -> None:
         """End the processes; what they decode is dropped."""
         with self._changing:

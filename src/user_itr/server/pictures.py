@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import os
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
+
+from starlette.concurrency import run_in_threadpool
 
 from user_itr.data.images import open_image
 from user_itr.data.reading import MAX_BYTES, OutsideError, open_within, require_size
@@ -15,6 +19,7 @@ from user_itr.errors import DataError
 from user_itr.files import replace_file
 from user_itr.search.found import PhotoFacts
 from user_itr.server.decoding import Decoders
+from user_itr.server.limits import THUMBNAILS
 
 RENDITION = 2_160
 """Height of the picture that stands for a file which browsers do not show."""
@@ -32,6 +37,9 @@ BROWSER_TYPES = {
 
 IDENTITY = 32
 """Bytes at the start of a cached rendition: of which state of the file it is."""
+
+THREADS = 2 * THUMBNAILS
+"""That have renditions made: while some decode, others read and write files."""
 
 PRUNE_EVERY = 64
 """Writes between two looks at the size of the cache."""
@@ -112,7 +120,47 @@ class Pictures:
         self.cache = cache
         self.most_bytes = most_bytes
         self._decoders = decoders
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="thumbnail")
         self._written = 0
+
+    def close(self) -> None:
+        """End the threads; what waits for them is dropped."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def rendition(self, facts: PhotoFacts, height: int) -> Rendition:
+        """A JPEG of a photo, kept or made; see `jpeg`.
+
+        Raises:
+            DataError: if it cannot be decoded any more.
+            GoneError: if its file is gone, and none was kept.
+        """
+        kept = await run_in_threadpool(self._kept, facts, height)
+        if kept is not None:
+            return kept
+        # Threads of its own: those that wait for a decoder would keep searches waiting.
+        making = asyncio.get_running_loop().run_in_executor(
+            self._threads, self._made, facts, height
+        )
+        return await making
+
+    def _kept(self, facts: PhotoFacts, height: int) -> Rendition | None:
+        try:
+            photo = open_photo(facts)
+        except MissingError:
+            remembered = self.remembered(facts, height)
+            if remembered is None:
+                raise
+            return remembered
+        with photo.file:
+            return self._known(photo, height)
+
+    def _made(self, facts: PhotoFacts, height: int) -> Rendition:
+        with (photo := open_photo(facts)).file:
+            return self.jpeg(photo, height)
+
+    def _known(self, photo: OpenPhoto, height: int) -> Rendition | None:
+        found = _read(self._cached(photo.facts, photo.modified, photo.size, height))
+        return found if found is not None and found.identity == photo.identity else None
 
     def jpeg(self, photo: OpenPhoto, height: int) -> Rendition:
         """A JPEG of a photo, at most `height` pixels high and four times as wide.
@@ -120,10 +168,9 @@ class Pictures:
         Raises:
             DataError: if it cannot be decoded any more.
         """
-        file = self._cached(photo.facts, photo.modified, photo.size, height)
-        known = _read(file)
-        if known is not None and known.identity == photo.identity:
+        if (known := self._known(photo, height)) is not None:
             return known
+        file = self._cached(photo.facts, photo.modified, photo.size, height)
         require_size(photo.facts.path, photo.size)
         photo.file.seek(0)
         content = photo.file.read(MAX_BYTES)

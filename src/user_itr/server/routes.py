@@ -16,7 +16,6 @@ from user_itr.server.limits import MAX_ARCHIVE, MAX_QUERY
 from user_itr.server.metrics import Metrics
 from user_itr.server.pictures import (
     RENDITION,
-    MissingError,
     OpenPhoto,
     Pictures,
     Rendition,
@@ -169,15 +168,17 @@ def photo_routes(search: PhotoSearch, pictures: Pictures) -> APIRouter:
     ) -> Response:
         """A JPEG, `size` pixels high at most: 1440 fills most screens."""
         facts, height = await search.facts(id), int(size)
-        return rendition(request, await run_in_threadpool(made, facts, height), height)
+        return rendition(request, await pictures.rendition(facts, height), height)
 
     @router.get("/{id}/file", response_class=Response)
     async def file(request: Request, id: Id) -> Response:
         """The photo: the file itself where browsers show its format, else a JPEG of it."""
-        photo, answer = await run_in_threadpool(whole, await search.facts(id))
-        if not isinstance(answer, str):
-            return rendition(request, answer, RENDITION)
-        return sent(photo, answer, "inline")
+        facts = await search.facts(id)
+        photo, kind = await run_in_threadpool(checked, facts)
+        if kind is not None:
+            return sent(photo, kind, "inline")
+        photo.file.close()
+        return rendition(request, await pictures.rendition(facts, RENDITION), RENDITION)
 
     @router.get("/{id}/original", response_class=Response)
     async def original(id: Id) -> Response:
@@ -189,25 +190,6 @@ def photo_routes(search: PhotoSearch, pictures: Pictures) -> APIRouter:
         tag, headers = f'"{photo.identity}"', {"Cache-Control": "private, no-cache"}
         name = photo.facts.path.name
         return FileAnswer(photo.file, photo.size, kind, name, tag, photo.modified, headers, how)
-
-    def made(facts: PhotoFacts, height: int) -> Rendition:
-        try:
-            photo = open_photo(facts)
-        except MissingError:
-            remembered = pictures.remembered(facts, height)
-            if remembered is None:
-                raise
-            return remembered
-        with photo.file:
-            return pictures.jpeg(photo, height)
-
-    def whole(facts: PhotoFacts) -> tuple[OpenPhoto, str | Rendition]:
-        """The open file and its media type; a JPEG of it where browsers do not show it."""
-        photo, kind = checked(facts)
-        if kind is not None:
-            return photo, kind
-        with photo.file:
-            return photo, pictures.jpeg(photo, RENDITION)
 
     def checked(facts: PhotoFacts) -> tuple[OpenPhoto, str | None]:
         """The open file, which is an image, and its media type where browsers show it."""
