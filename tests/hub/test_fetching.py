@@ -375,7 +375,10 @@ def test_the_choice_is_listed_with_what_was_fetched(hub):
     fetch_model("me/mine")
     done = command()
     assert done.returncode == 0, done.stderr
-    [line] = [line for line in done.stdout.splitlines() if "siglip-b16" in line]
-    assert line.split()[-1] == "yes"
-    assert "also fetched: me/mine" in done.stdout
-    assert len([line for line in done.stdout.splitlines() if line.rstrip().endswith("%")]) == 3
+    lines = [line.strip() for line in done.stdout.splitlines()]
+    [row] = [line for line in lines if line.startswith("siglip-b16 ")]
+    assert row.split()[-1] == "yes"
+    source = "Xenova/siglip-base-patch16-224 at 3ba9ad2, figure of arXiv 2502.14786"
+    assert f"siglip-b16: {source}" in lines
+    assert "also fetched: me/mine" in lines
+    assert len([line for line in lines if line.endswith("%")]) == 3

@@ -47,16 +47,20 @@ def models_command(context: typer.Context) -> None:
             "yes" if _is_here(model.name) else "",
         )
     print_table(table)
+    for model in CATALOGUE:
+        source, train = model.source, "" if model.light else "; first use takes the extra `train`"
+        typer.echo(
+            f"{model.name}: {source.repository} at {(source.revision or '')[:7]}, figure of "
+            f"{model.figure_from}{train}"
+        )
     others = _others()
     if others:
-        typer.echo(f"also fetched: {', '.join(map(printable, others))}\n")
+        typer.echo(f"also fetched: {', '.join(map(printable, others))}")
     typer.echo(
-        "MB to fetch; width of an embedding; ImageNet: published zero-shot top-1 accuracy in full\n"
-        f"precision, after {', '.join(_sources())}.\n"
+        "\nMB: to fetch, about. Width: of an embedding. ImageNet: published zero-shot top-1\n"
+        "accuracy, in full precision.\n"
         "Fetch one with `user-itr models get NAME`, or any OWNER/NAME of the Hugging Face hub."
     )
-    heavy = [model.name for model in CATALOGUE if not model.light]
-    typer.echo(f"Its first use takes the extra `train`: {', '.join(heavy)}.")
 
 
 @app.command("get")
@@ -104,9 +108,3 @@ def _others() -> list[str]:
 
     chosen = {model.source.repository for model in CATALOGUE}
     return [name for name in read_records() if name not in chosen]
-
-
-def _sources() -> list[str]:
-    from user_itr.hub.catalogue import CATALOGUE
-
-    return sorted({model.figure_from for model in CATALOGUE})

@@ -1,8 +1,10 @@
 """A short choice of published models, each with the reason it is here.
 
-Sizes are of the files that `user-itr models get` fetches. The figure is the published zero-shot
-top-1 accuracy on ImageNet of the full-precision model, in per cent. Commits are those that the
-hub's own pages showed; that of a model which is fetched is recorded with its hashes besides.
+Sizes are of the files that `user-itr models get` fetches; that of `siglip2-b16` follows from its
+parameters. The figure is the published zero-shot top-1 accuracy on ImageNet of the full-precision
+model, in per cent. Commits were read off stored pages of the hub and of a project that pins one,
+without a download: if the hub has none of that name, it says so, and NAME@main fetches the newest.
+The commit that was fetched is recorded with the hashes of its files, and holds from then on.
 """
 
 from __future__ import annotations
