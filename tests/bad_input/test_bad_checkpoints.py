@@ -142,7 +142,6 @@ DAMAGED = [
     Damage("a width of text", set_to("features", "width", value="wide"), "features"),
     Damage("a negative width", set_to("features", "width", value=-16), "features"),
     Damage("another width", set_to("features", "width", value=17), "cannot be put together"),
-    Damage("NaN in the calibration", set_to("calibration", value={"mean": float("nan"), "deviation": 1}), "calibration"),
     Damage("settings of text", set_to("settings", value="x"), "settings"),
     Damage("an unknown setting", set_to("settings", "training", "epoch", value=1), "unknown key"),
     Damage("10^9 wide", set_to("settings", "model", "embedding", value=10**9), "model.embedding"),

@@ -57,7 +57,10 @@ def test_photos_are_described_by_the_sentences_that_were_indexed(command: Comman
     assert best(command, "photos/blue.png") == "a blue thing"
     Path("some.txt").write_text("a yellow thing\n", "utf-8")
     assert command("sentences", "some.txt", "--index", "here").out.startswith("1 sentences")
-    assert best(command, "photos/blue.png") == "a yellow thing"
+    assert best(command, "photos/yellow.png") == "a yellow thing"
+    other = command("describe", "photos/blue.png", "--index", "here")
+    assert (other.code, other.out) == (1, "")
+    assert "none of its sentences fits" in other.err
 
 
 def test_mistakes(command: Command) -> None:

@@ -57,16 +57,24 @@ def test_table_has_whole_paths(photos: Path) -> None:
     lines = [line for line in result.stdout.splitlines() if line.strip()]
     assert lines[0].split() == ["rank", "match", "score", "path"]
     assert len(lines) == 5
-    rank, match, percent, score, path = lines[2].split(maxsplit=4)
-    assert (rank, percent, path) == ("1", "%", str(photos / "red.png"))
-    assert 50 < int(match) <= 100
+    rank, word, match, percent, score, path = lines[2].split(maxsplit=5)
+    assert (rank, word, percent, path) == ("1", "good", "%", str(photos / "red.png"))
+    assert 80 <= int(match) <= 100
     assert 0.9 < float(score) <= 1
     assert [line.split()[0] for line in lines[2:]] == ["1", "2", "3"]
     assert all(line == line.rstrip() for line in lines)
 
 
-def test_no_close_match_is_said(photos: Path) -> None:
-    sentence = "None is a close match"
+def test_words_that_the_model_cannot_know_are_named(photos: Path) -> None:
+    sentence = "The model has never or hardly seen: spaceship."
+    assert sentence in run("a red spaceship").stdout.splitlines()
+    assert sentence in run('"red" - "a spaceship"').stdout.splitlines()
+    assert sentence not in run("red").stdout
+    assert json.loads(run("spaceship", "--json").stdout)["remarks"] == [sentence]
+
+
+def test_weak_matches_are_said(photos: Path) -> None:
+    sentence = "All matches are weak"
     assert sentence in run("a word that is no colour").stdout
     assert sentence not in run("red").stdout
     assert sentence not in run('"red" - "blue"').stdout  # no match figure to judge by
@@ -76,7 +84,7 @@ def test_no_close_match_is_said(photos: Path) -> None:
 
 def test_json(photos: Path, tmp_path: Path) -> None:
     answer = json.loads(run("blue", "--json", "--top", 100).stdout)
-    assert set(answer) == {"query", "image", "results"}
+    assert set(answer) == {"query", "image", "remarks", "results"}
     assert (answer["query"], answer["image"]) == ("blue", None)
     assert [hit["rank"] for hit in answer["results"]] == list(range(1, 9))
     assert all(
@@ -84,6 +92,8 @@ def test_json(photos: Path, tmp_path: Path) -> None:
         for hit in answer["results"]
     )
     best = answer["results"][0]
+    assert best["match"]["word"] == "good"
+    assert 80 <= best["match"]["percent"] <= 100
     assert best["path"] == str(photos / "blue.png")
     assert (best["width"], best["height"]) == (30, 20)
     scores = [hit["score"] for hit in answer["results"]]
@@ -111,7 +121,12 @@ def test_no_results_is_exit_code_1(photos: Path, tmp_path: Path) -> None:
     assert "index is empty" in result.stderr
     result = run("red", "--index", "bare", "--json")
     assert result.exit_code == 1
-    assert json.loads(result.stdout) == {"query": "red", "image": None, "results": []}
+    assert json.loads(result.stdout) == {
+        "query": "red",
+        "image": None,
+        "remarks": [],
+        "results": [],
+    }
     encoder = ColourEncoder("model")
     only = paint(tmp_path / "one" / "red.png", "red")
     ImageIndex.create_or_open("single", encoder, "model").update("one", encoder)

@@ -4,7 +4,6 @@ import json
 import math
 import re
 import shutil
-import statistics
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -29,18 +28,18 @@ from user_itr.config.loading import load_settings
 from user_itr.data.captions import CaptionedImages
 from user_itr.data.images import load_image
 from user_itr.demo.sample_photos import PHOTOS, copy_sample_photos
-from user_itr.errors import CheckpointError, DataError
+from user_itr.errors import CheckpointError
 from user_itr.features.backbones.registry import create_backbone
 from user_itr.features.compact import Compactor
 from user_itr.features.guides.registry import create_guide
 from user_itr.hub.fetching import fetch_model
 from user_itr.model.building import build_dual_encoder
-from user_itr.model.calibration import Calibration
 from user_itr.model.checkpoint import TrainedModel, load_model, save_model
 from user_itr.model.exporting import LEAST_COSINE, export_model
 from user_itr.model.onnx_files import Precision
 from user_itr.model.split_embeddings import SplitEmbeddings
 from user_itr.model.tokenizer import CaptionTokenizer
+from user_itr.model.vocabulary import Vocabulary
 from user_itr.pretrained import DEFAULT, shipped_model
 from user_itr.runtime.encoder import OnnxEncoder
 from user_itr.search.encoder import Encoder
@@ -104,7 +103,8 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, TrainedModel]:
         model = TrainedModel(
             settings, network.eval(), compactor, tokenizer, backbone.identity(), identity
         )
-        found[kind] = replace(model, fingerprint=kind)
+        vocabulary = Vocabulary.of(CAPTIONS, often=1)
+        found[kind] = replace(model, fingerprint=kind, vocabulary=vocabulary)
     return found
 
 
@@ -147,41 +147,6 @@ def split_embeddings(encoder: Encoder, photos: list[Path]) -> SplitEmbeddings:
 def edit(folder: Path, **values: object) -> None:
     file = folder / "exported.json"
     file.write_text(json.dumps({**json.loads(file.read_text()), **values}))
-
-
-def embeddings(seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    rng = np.random.default_rng(seed)
-    images, captions = rng.normal(size=(9, 5)), rng.normal(size=(20, 5))
-    images /= np.linalg.norm(images, axis=1, keepdims=True)
-    captions /= np.linalg.norm(captions, axis=1, keepdims=True)
-    return images, captions, rng.integers(0, 9, 20)
-
-
-def test_calibration_is_the_distribution_of_true_cosines():
-    images, captions, owner = embeddings()
-    cosines = [float(captions[m] @ images[n]) for m, n in enumerate(owner)]
-    found = Calibration.fit(images, captions, owner)
-    assert found.mean == pytest.approx(statistics.fmean(cosines))
-    assert found.deviation == pytest.approx(statistics.pstdev(cosines))
-
-
-@pytest.mark.parametrize("score", [-1.0, 0.2, 0.45, 0.5, 0.8, 1.0])
-def test_percent_is_the_normal_distribution(score):
-    found = Calibration(mean=0.45, deviation=0.1)
-    assert found.percent(score) == round(100 * statistics.NormalDist(0.45, 0.1).cdf(score))
-
-
-def test_percent_grows_with_the_score():
-    found = Calibration(mean=0.4, deviation=0.05)
-    values = [found.percent(score) for score in np.linspace(-1, 1, 200)]
-    assert values == sorted(values)
-    assert (values[0], found.percent(0.4), values[-1]) == (0, 50, 100)
-
-
-def test_equal_scores_calibrate_nothing():
-    same = np.ones((3, 1))
-    with pytest.raises(DataError, match="equally well"):
-        Calibration.fit(same, same, np.arange(3))
 
 
 def test_a_model_without_an_image_network_is_refused(precomputed, tmp_path):
@@ -241,10 +206,10 @@ def test_an_exported_model_is_a_checkpoint_of_the_same_fingerprint_without_paths
     again, light = load_model(folder), load(folder)
     assert isinstance(light, OnnxEncoder)
     assert model.fingerprint == again.fingerprint == light.fingerprint
-    embedded = split_embeddings(Embedder(model, "cpu", "torch"), photos)
-    fitted = Calibration.fit(embedded.images, embedded.captions, embedded.split.caption_image)
-    assert light.calibration == again.calibration == fitted
-    assert isinstance(load(folder, runtime="torch"), Embedder)
+    whole = load(folder, runtime="torch")
+    assert isinstance(whole, Embedder)
+    for one in (light, whole):
+        assert one.unknown_words("a dog and a spaceship") == ["spaceship"]
     for name, tensor in model.encoder.state_dict().items():
         if tensor.is_floating_point():
             half = tensor.half().to(tensor.dtype)
@@ -283,10 +248,7 @@ def test_an_int8_export_has_figures_of_its_own(photos, exported):
     folder, _ = exported("bigru", "int8")
     light = load(folder)
     assert re.search(r", int8, dev rsum [\d.]+$", light.description)
-    fitted = split_embeddings(light, photos)
-    assert light.calibration is not None
-    found = Calibration.fit(fitted.images, fitted.captions, fitted.split.caption_image)
-    assert light.calibration.mean == pytest.approx(found.mean, abs=1e-6)
+    assert light.unknown_words("a dog and a spaceship") == ["spaceship"]
     with pytest.raises(CheckpointError, match="int8 export"):
         load(folder, runtime="torch")
 
@@ -347,12 +309,23 @@ def test_export_command(models, tmp_path, capfd):
     assert "is there already" in command.mistake(*words)
 
 
-def test_the_shipped_model_is_small_calibrated_and_trained():
+@pytest.mark.parametrize("calibration", [None, {"mean": 0.4, "deviation": 0.05}])
+def test_exports_of_earlier_releases_load(exported, tmp_path, calibration):
+    """They had a calibration, and no vocabulary."""
+    shutil.copytree(exported("bigru", "float16")[0], tmp_path / "exported")
+    folder = tmp_path / "exported"
+    (folder / "vocabulary.txt").unlink()
+    files = json.loads((folder / "exported.json").read_text())["files"]
+    del files["vocabulary.txt"]
+    edit(folder, calibration=calibration, files=files)
+    assert load(folder).unknown_words("a spaceship") == []
+    assert load(folder, runtime="torch").unknown_words("a spaceship") == []
+
+
+def test_the_shipped_model_is_small_and_trained():
     shipped = load()
     assert isinstance(shipped, OnnxEncoder)
     assert shipped.fingerprint == load(DEFAULT).fingerprint
-    assert shipped.calibration is not None
-    assert 0.2 < shipped.calibration.mean < 0.8
     dog, dogs, car = shipped.encode_text(["a dog runs", "two dogs run", "a man rides a bicycle"])
     assert dog @ dogs > dog @ car
     assert math.isclose(float(np.linalg.norm(dog)), 1, rel_tol=1e-5)

@@ -40,12 +40,12 @@ def stored(index: ImageIndex) -> list[tuple[object, ...]]:
         found = []
         for row in sorted(store.files()):
             id = photo_id(row.path)
-            [facts], embedding = store.facts([id]), store.embedding(id)
-            assert embedding is not None, f"{row.path} has no embedding"
+            [facts], embeddings = store.facts([id]), store.embeddings([id])
+            assert len(embeddings) == 1, f"{row.path} has no embedding"
             shape = facts.taken, facts.width, facts.height
             size, mtime_ns, *_ = row.state
             read = row.path, row.root, row.hash, size, mtime_ns, row.sidecar
-            found.append((*read, *shape, embedding.tobytes()))
+            found.append((*read, *shape, embeddings.tobytes()))
         return found
 
     return index.ask(read)

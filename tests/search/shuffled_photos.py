@@ -21,7 +21,6 @@ from inspect_index import files
 from PIL import ExifTags, Image
 
 from user_itr.features.preprocessing import Squash
-from user_itr.model.calibration import Calibration
 from user_itr.search.found import photo_id
 from user_itr.search.index import ImageIndex
 from user_itr.search.update import IndexReport
@@ -41,7 +40,6 @@ class NoiseEncoder:
         self.fingerprint = hashlib.sha256(b"noise").hexdigest()
         self.draft = None
         self.worker_preprocess = Squash(SIDE, SIDE)
-        self.calibration = Calibration(mean=0.8, deviation=0.1)
 
     def preprocess(self, image: Image.Image) -> np.ndarray:
         return self.worker_preprocess(image)
@@ -49,6 +47,9 @@ class NoiseEncoder:
     def encode_pixels(self, pixels: np.ndarray) -> np.ndarray:
         vectors = pixels.reshape(len(pixels), -1).astype(np.float32) - 128
         return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+    def unknown_words(self, text: str) -> list[str]:
+        return []
 
     def encode_text(self, captions: list[str], batch_size: int = 256) -> np.ndarray:
         return np.ones((len(captions), self.dim), np.float32) / np.sqrt(self.dim)

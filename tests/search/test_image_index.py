@@ -154,6 +154,7 @@ def test_rebuild_with_another_model(
     others = ("index.lock", "photos.db-lock", "photos.db-wal", "photos.db-shm")
     assert sorted(p.name for p in index.path.iterdir() if p.name not in others) == [
         "index.json",
+        "matches-2.npz",
         "photos-2.neighbours",
         "photos.db",
     ]

@@ -36,7 +36,7 @@ def test_facts_and_captions(client, photos, red):
     assert (facts["width"], facts["height"], facts["bytes"]) == (120, 90, path.stat().st_size)
     assert facts["taken"] is None
     assert facts["captions"][0]["text"] == "something red"
-    matches = [caption["match"] for caption in facts["captions"]]
+    matches = [caption["match"]["percent"] for caption in facts["captions"]]
     assert matches == sorted(matches, reverse=True)
 
 

@@ -35,12 +35,18 @@ def test_words_find_what_the_library_finds(client, index, encoder):
     hits = search(index, encoder, text="red", k=5)
     assert [photo["id"] for photo in answer["photos"]] == [hit.id for hit in hits]
     assert [photo["score"] for photo in answer["photos"]] == [hit.score for hit in hits]
-    assert [photo["match"] for photo in answer["photos"]] == [
-        encoder.calibration.percent(hit.score) for hit in hits
-    ]
+    assert [photo["match"] for photo in answer["photos"]] == [hit.match._asdict() for hit in hits]
+    assert answer["photos"][0]["match"]["word"] == "good"
     first = answer["photos"][0]
     assert (first["name"], first["width"], first["height"]) == ("red.png", 120, 90)
     assert (answer["total_in_index"], answer["more"], answer["query"]) == (8, True, None)
+
+
+def test_an_answer_names_words_that_the_model_cannot_know(client):
+    said = client.get("/api/search", params={"q": "a spaceship"}).json()
+    assert said["remarks"] == ["The model has never or hardly seen: spaceship."]
+    assert {photo["match"]["word"] for photo in said["photos"]} == {"weak"}
+    assert client.get("/api/search", params={"q": "red"}).json()["remarks"] == []
 
 
 def test_an_answer_says_whether_its_first_is_a_close_match(client):

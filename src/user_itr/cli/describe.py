@@ -50,12 +50,12 @@ def describe_command(
         None, "--model", help="Where the index's checkpoint is now, if it moved."
     ),
 ) -> None:
-    """Find the indexed sentences that describe a photo best.
+    """Find the indexed sentences that describe a photo best; those that do not fit are left out.
 
-    Exit code: 0 with results, 1 if no sentences are indexed, 2 a mistake.
+    Exit code: 0 with results, 1 if there are none, 2 a mistake.
     """
     from user_itr.search.index import ImageIndex
-    from user_itr.search.match import match_percent
+    from user_itr.search.matching.judging import described
     from user_itr.search.query import photo_embedding
     from user_itr.search.sentences import SentenceStore
 
@@ -71,23 +71,31 @@ def describe_command(
     with query_photo(photo) as file:
         encoder = load_encoder(find_model(model, opened.location))
         opened.check_model(encoder)
-        found = store.describe(photo_embedding(encoder, file), top)
+        found = described(opened, encoder, photo_embedding(encoder, file), top)
     results = [
-        {"match": match_percent(s.score, encoder.calibration), "score": s.score, "text": s.text}
-        for s in found
+        {
+            "match": None if match is None else match._asdict(),
+            "score": sentence.score,
+            "text": sentence.text,
+        }
+        for sentence, match in found
     ]
     if as_json:
         typer.echo(json.dumps({"image": str(photo), "sentences": results}, indent=2))
+    if not found:
+        typer.echo(f"{opened.location}: none of its sentences fits this photo.", err=True)
+        raise typer.Exit(1)
+    if as_json:
         return
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
     table = Table(box=box.SIMPLE)
-    for name in ("match", "score"):
-        table.add_column(name, justify="right")
+    table.add_column("match")
+    table.add_column("score", justify="right")
     table.add_column("sentence", overflow="fold")
-    for one in results:
-        match = "" if one["match"] is None else f"{one['match']} %"
-        table.add_row(match, f"{one['score']:.4f}", Text(printable(str(one["text"]))))
+    for sentence, match in found:
+        shown = "" if match is None else str(match)
+        table.add_row(shown, f"{sentence.score:.4f}", Text(printable(sentence.text)))
     print_table(table)

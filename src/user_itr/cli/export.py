@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -18,12 +19,14 @@ def export_command(
     model: str = typer.Argument(..., help="Run or checkpoint."),
     out: Path = typer.Argument(..., help="Folder to make."),
     data: Path | None = typer.Option(
-        None, "--data", help="Captioned set to calibrate on; by default that of the training."
+        None, "--data", help="Captioned set to check it on; by default that of the training."
     ),
     split: str = typer.Option("dev", "--split", help="Its split."),
     features: Path | None = typer.Option(None, "--features", help="Feature store of the split."),
     calibrate: bool = typer.Option(
-        True, "--calibrate/--no-calibrate", help="Fit the match percentages that searches show."
+        True,
+        "--calibrate/--no-calibrate",
+        help="Read the set: to check the export, and to name words that the training lacked.",
     ),
     precision: str = typer.Option(
         "float16",
@@ -36,7 +39,7 @@ def export_command(
         help="For the card, by the name of the Hugging Face hub: apache-2.0, cc-by-nc-4.0, other.",
     ),
 ) -> None:
-    """Write a model to share, for ONNX Runtime: calibrated, no paths of this machine in it.
+    """Write a model to share, for ONNX Runtime: checked, no paths of this machine in it.
 
     The folder can be uploaded to the Hugging Face hub as it is; README.md is its card.
 
@@ -55,12 +58,16 @@ def export_command(
         from user_itr.model.checkpoint import load_model
         from user_itr.model.embedder import Embedder
         from user_itr.model.exporting import export_model
-        from user_itr.model.split_embeddings import embed_split
+        from user_itr.model.split_embeddings import embed_split, load_split
+        from user_itr.model.vocabulary import Vocabulary
     check_licence(license)
     trained = load_model(model)
     embedded = None
     if calibrate:
-        embedded = embed_split(Embedder(trained), split, progress_of, data=data, features=features)
+        embedder = Embedder(trained)
+        train = load_split(embedder, "train", data=data).split
+        trained = replace(trained, vocabulary=Vocabulary.of(train.captions))
+        embedded = embed_split(embedder, split, progress_of, data=data, features=features)
     cosine = export_model(
         trained, out, embedded, precision=cast("Precision", precision), licence=license
     )

@@ -24,7 +24,6 @@ from user_itr.errors import ConfigError, DataError
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from user_itr.search.encoder import Encoder
     from user_itr.search.found import Hit
 
 DAYS = ["%Y-%m-%d"]
@@ -77,15 +76,15 @@ def search_command(
 ) -> None:
     """Search an index by words, by a photo, or by both (each counts the same).
 
-    `match` says how well a photo fits the words: 50 is as good as a typical caption that a person
-    wrote for a photo. `score` is the cosine.
+    `match` says how well a photo fits the words: good, possible or weak, and what share of ordinary
+    sentences fit the best photos of the index worse. `score` is the cosine.
 
     Exit code: 0 with results, 1 if there are none, 2 a mistake.
     """
     from user_itr.search.filters import Filters
     from user_itr.search.folders import with_indexed_folder
     from user_itr.search.index import ImageIndex
-    from user_itr.search.match import is_close
+    from user_itr.search.matching.remarks import remarks
     from user_itr.search.query import parse_query, search
 
     if album is not None:
@@ -111,7 +110,7 @@ def search_command(
     words = None if query is None else parse_query(query)
     checkpoint = find_model(model, opened.location)
     hits: list[Hit] = []
-    matches: list[int | None] = []
+    said: list[str] = []
     if len(opened):
         filters = with_indexed_folder(opened, filters)
         with query_photo(image) as photo:
@@ -126,16 +125,20 @@ def search_command(
                 filters=filters,
                 exact=exact,
             )
-        simple = image is None and words is not None and words.is_one_sentence
-        matches = _matches(hits, encoder) if simple else [None] * len(hits)
+        if words is not None:
+            said = remarks(encoder, [*words.plus, *words.minus])
     if as_json:
         asked = {"query": query, "image": None if image is None else str(image)}
-        results = [_record(hit, match) for hit, match in zip(hits, matches, strict=True)]
-        typer.echo(json.dumps({**asked, "results": results}, indent=2))
+        results = [_record(hit) for hit in hits]
+        typer.echo(json.dumps({**asked, "remarks": said, "results": results}, indent=2))
     elif hits:
-        print_table(_ranking(hits, matches))
-        if page == 1 and is_close(matches[0]) is False:
-            typer.echo("None is a close match: try other words, or there is no such photo.")
+        print_table(_ranking(hits))
+        if page == 1 and hits[0].match is not None and hits[0].match.word == "weak":
+            said.append("All matches are weak: try other words, or there is no such photo.")
+        if image is None and opened.reference() is None:
+            said.append("Matches are not known yet: run `user-itr index` on the photos once more.")
+        for sentence in said:
+            typer.echo(printable(sentence))
         _show_thumbnails(hits, thumbnails)
     if not hits:
         typer.echo(_why_nothing(opened, filters != Filters(), page), err=True)
@@ -153,20 +156,13 @@ def print_results(queries: Sequence[str], index: Path, top: int) -> None:
     encoder = load_encoder(find_model(None, index))
     for query in queries:
         typer.echo(f'\nuser-itr search "{query}" --index {index} --top {top}')
-        hits = search(opened, encoder, text=query, k=top)
-        print_table(_ranking(hits, _matches(hits, encoder)))
+        print_table(_ranking(search(opened, encoder, text=query, k=top)))
 
 
-def _matches(hits: list[Hit], encoder: Encoder) -> list[int | None]:
-    from user_itr.search.match import match_percent
-
-    return [match_percent(hit.score, encoder.calibration) for hit in hits]
-
-
-def _record(hit: Hit, match: int | None) -> dict[str, Any]:
+def _record(hit: Hit) -> dict[str, Any]:
     return {
         "rank": hit.rank,
-        "match": match,
+        "match": None if hit.match is None else hit.match._asdict(),
         "score": hit.score,
         "path": str(hit.path),
         "width": hit.width,
@@ -186,20 +182,20 @@ def _why_nothing(opened: Any, filtered: bool, page: int) -> str:
     )
 
 
-def _ranking(hits: list[Hit], matches: list[int | None]) -> Table:
+def _ranking(hits: list[Hit]) -> Table:
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
-    readable = any(match is not None for match in matches)
+    readable = any(hit.match is not None for hit in hits)
     table = Table(box=box.SIMPLE)
     table.add_column("rank", justify="right")
     if readable:
-        table.add_column("match", justify="right")
+        table.add_column("match")
     table.add_column("score", justify="right")
     table.add_column("path", overflow="fold")
-    for hit, match in zip(hits, matches, strict=True):
-        shown = [f"{match} %"] if readable else []
+    for hit in hits:
+        shown = [str(hit.match)] if readable else []
         table.add_row(str(hit.rank), *shown, f"{hit.score:.4f}", Text(printable(hit.path)))
     return table
 

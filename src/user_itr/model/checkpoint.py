@@ -32,7 +32,6 @@ from user_itr.features.compact import Compactor
 from user_itr.files import parse_json
 from user_itr.hub.names import resolve_model
 from user_itr.model.building import BIGRU, dual_encoder_size, rebuild_dual_encoder
-from user_itr.model.calibration import Calibration
 from user_itr.model.checkpoint_checks import (
     check_identity,
     check_parts,
@@ -45,6 +44,7 @@ from user_itr.model.pretrained_text import MINILM
 from user_itr.model.tensors import read_tensors
 from user_itr.model.token_encoders import TransformerTokens, load_transformer, weights_hash
 from user_itr.model.tokenizer import CaptionTokenizer
+from user_itr.model.vocabulary import Vocabulary
 
 FORMAT_VERSION = 1
 CONFIG_FILE = "config.json"
@@ -66,7 +66,7 @@ class TrainedModel:
         guide: the same of the guide of CGE, whose `regions` is 1; None without CGE.
         guide_compactor: makes guide embeddings compact; None if the model reads them raw.
         metrics: dev metrics and where in training they were reached.
-        calibration: of its cosines, if it was exported with one.
+        vocabulary: of the training captions, if it was exported with one.
     """
 
     settings: Settings
@@ -78,7 +78,7 @@ class TrainedModel:
     guide_compactor: Compactor | None = None
     metrics: dict[str, JsonValue] = field(default_factory=dict)
     fingerprint: str = ""
-    calibration: Calibration | None = None
+    vocabulary: Vocabulary | None = None
 
 
 class CheckpointConfig(BaseModel):
@@ -96,7 +96,9 @@ class CheckpointConfig(BaseModel):
     guide: dict[str, JsonValue] | None = None
     weights_sha256: str
     metrics: dict[str, JsonValue]
-    calibration: Calibration | None = None
+    calibration: JsonValue = None
+    """Of earlier releases; nothing reads it."""
+
     exported_from: str | None = None
     versions: dict[str, str]
 
@@ -135,6 +137,8 @@ def write_model(
     (folder / TOKENIZER_FILE).write_text(model.tokenizer.to_json(), "utf-8")
     # safetensors writes files that only their owner may read, whatever the umask says.
     shutil.copymode(folder / TOKENIZER_FILE, folder / WEIGHTS_FILE)
+    if model.vocabulary is not None:
+        model.vocabulary.write(folder)
     transformer = None
     if isinstance(tokens, TransformerTokens):
         base: Any = tokens.base
@@ -149,7 +153,6 @@ def write_model(
         guide=model.guide,
         weights_sha256=hash_files([folder / WEIGHTS_FILE]),
         metrics=model.metrics,
-        calibration=model.calibration,
         exported_from=exported_from,
         versions={name: version(name) for name in ("user-itr", "torch", "transformers")},
     )
@@ -246,7 +249,7 @@ def load_model(path: str | Path) -> TrainedModel:
         guide_compactor,
         config.metrics,
         _fingerprint(config),
-        config.calibration,
+        Vocabulary.read(folder),
     )
 
 

@@ -74,7 +74,6 @@ class Embedder:
         self.compactor = None if model.compactor is None else model.compactor.to(self.device)
         self.dim = model.settings.model.embedding
         self.fingerprint = model.fingerprint
-        self.calibration = model.calibration
         guide = model.guide_compactor
         self.guide_compactor = None if guide is None else guide.to(self.device)
         self._backbone: Backbone | None = None
@@ -257,6 +256,11 @@ class Embedder:
                 "the images beside their regions."
             )
         return _compact(guide.unsqueeze(1).to(self.device), self.guide_compactor)[:, 0]
+
+    def unknown_words(self, text: str) -> list[str]:
+        """Words of a text that the training captions hardly or never had; see `Vocabulary`."""
+        known = self.model.vocabulary
+        return [] if known is None else known.unknown(text)
 
     def encode_text(
         self,

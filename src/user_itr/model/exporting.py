@@ -1,4 +1,4 @@
-"""Export a model to share: calibrated ONNX graphs without PyTorch or paths of this machine.
+"""Export a model to share: ONNX graphs without PyTorch or paths of this machine.
 
 `user_itr.runtime` runs the files written here; `user_itr.runtime.exported` lists them.
 """
@@ -23,7 +23,6 @@ from user_itr.evaluation.metrics import CrossModalMetrics, evaluate_embeddings
 from user_itr.features.onnx_export import export_graph
 from user_itr.features.preprocessing import RegionsAndGuide, Squash
 from user_itr.features.regions import PRECOMPUTED
-from user_itr.model.calibration import Calibration
 from user_itr.model.card import CARD_FILE, UNKNOWN_LICENCE, Figures, model_card
 from user_itr.model.checkpoint import CONFIG_FILE, TrainedModel, new_folder, write_model
 from user_itr.model.checkpoint import WEIGHTS_FILE as CHECKPOINT_WEIGHTS
@@ -31,6 +30,7 @@ from user_itr.model.embedder import Embedder
 from user_itr.model.graphs import ImageGraph, TextGraph, longest_sentence
 from user_itr.model.onnx_files import Precision, WeightsFile
 from user_itr.model.split_embeddings import SplitEmbeddings
+from user_itr.model.vocabulary import VOCABULARY_FILE
 from user_itr.runtime.encoder import OnnxEncoder
 from user_itr.runtime.exported import (
     DESCRIPTION_FILE,
@@ -74,8 +74,7 @@ def export_model(
     Args:
         model: to be exported.
         out: folder to make.
-        embedded: the dev split by this model, to calibrate it and to check the export; without it
-            the calibration stays as it is.
+        embedded: the dev split by this model, to check the export.
         precision: of the stored weights; they are float32 again when loaded.
         licence: of the model, for its card; see `check_licence`.
 
@@ -85,15 +84,9 @@ def export_model(
     Raises:
         CheckpointError: if `out` is there already, the model cannot be exported, or the export
             computes different embeddings.
-        DataError: if all captions of the split score the same.
         MissingExtraError: if the exporter is not installed.
     """
-    calibration = model.calibration
-    if embedded is not None:
-        calibration = Calibration.fit(
-            embedded.images, embedded.captions, embedded.split.caption_image
-        )
-    model = replace(_without_paths(model), calibration=calibration)
+    model = _without_paths(model)
     with new_folder(out) as folder:
         fingerprint = write_model(
             folder,
@@ -118,13 +111,12 @@ def export_model(
 
 
 def _measure(folder: Path, embedded: SplitEmbeddings) -> CrossModalMetrics:
-    """Give an export its own calibration and figures instead of the model's."""
+    """Give an export its own figures instead of the model's."""
     encoder, split = OnnxEncoder(folder), embedded.split
     images = encoder.encode_images(list(split.image_paths or ()))
     captions = encoder.encode_text(split.captions)
     metrics = evaluate_embeddings(images, captions, split.caption_image)
     values = json.loads((folder / DESCRIPTION_FILE).read_text("utf-8"))
-    values["calibration"] = Calibration.fit(images, captions, split.caption_image).model_dump()
     values["description"] += f", {split.split} rsum {metrics.rsum:.1f}"
     _describe(folder, Exported.model_validate(values))
     return metrics
@@ -170,6 +162,8 @@ def add_graphs(
         description = description.partition(", dev rsum")[0] + ", int8"
     else:
         names.append(CHECKPOINT_WEIGHTS)
+    if model.vocabulary is not None:
+        names.append(VOCABULARY_FILE)
     exported = Exported(
         fingerprint=fingerprint,
         description=description,
@@ -179,7 +173,6 @@ def add_graphs(
         regions=regions,
         guide=guide,
         draft=embedder.draft,
-        calibration=model.calibration,
         files={name: (folder / name).stat().st_size for name in names},
     )
     _describe(folder, exported)

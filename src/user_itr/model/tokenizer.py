@@ -130,6 +130,15 @@ class CaptionTokenizer:
                 return int(found)
         return 0
 
+    @property
+    def unknown_id(self) -> int | None:
+        """Id that stands for what has no tokens; None where every text has some."""
+        for token in ("[UNK]", "<unk>"):
+            found = self._tokenizer.token_to_id(token)
+            if found is not None:
+                return int(found)
+        return None
+
     def __call__(self, captions: Sequence[str]) -> TokenizedCaptions:
         """Tokenize M captions.
 

@@ -14,6 +14,7 @@ from user_itr.data.pictures import caption_list
 from user_itr.errors import CheckpointError
 from user_itr.features.preprocessing import Preprocess, RegionsAndGuide, Squash
 from user_itr.model.tokenizer import CPU_TOKENS, CaptionTokenizer
+from user_itr.model.vocabulary import Vocabulary
 from user_itr.runtime.exported import (
     IMAGE_FILE,
     TEXT_FILE,
@@ -50,7 +51,6 @@ class OnnxEncoder(PictureEncoder):
         self.fingerprint = exported.fingerprint
         self.description = exported.description
         self.draft = exported.draft
-        self.calibration = exported.calibration
         self._max_tokens = exported.max_tokens
         self._sentences = 0
         regions = _squash(exported.regions)
@@ -70,6 +70,20 @@ class OnnxEncoder(PictureEncoder):
             return CaptionTokenizer.from_json(file.read_text("utf-8"), self._max_tokens)
         except Exception as error:  # the tokenizers package raises plain Exception
             raise CheckpointError(f"{file}: is no tokenizer ({error}); copy it again.") from error
+
+    @cached_property
+    def _vocabulary(self) -> Vocabulary | None:
+        return Vocabulary.read(self.folder)
+
+    def unknown_words(self, text: str) -> list[str]:
+        """Words of a text that the captions of the training hardly or never had, in lower case.
+
+        None where the model was exported without its vocabulary.
+
+        Raises:
+            CheckpointError: if the file cannot be read.
+        """
+        return [] if self._vocabulary is None else self._vocabulary.unknown(text)
 
     @cached_property
     def _text_as_written(self) -> Any:

@@ -5,6 +5,7 @@ text.onnx         token ids to unit vectors
 image.onnx        pixels to unit vectors
 frozen.bin        weights of both
 tokenizer.json    sentences to token ids
+vocabulary.txt    the words of its training captions (`model.vocabulary`), where they were at hand
 config.json, model.safetensors    the checkpoint (not of int8): PyTorch's way into the model
 """
 
@@ -13,11 +14,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from user_itr.errors import CheckpointError
 from user_itr.files import parse_json
-from user_itr.model.calibration import Calibration
 
 DESCRIPTION_FILE = "exported.json"
 TEXT_FILE = "text.onnx"
@@ -56,7 +56,7 @@ class Exported(BaseModel):
         regions: input of the backbone.
         guide: input of the guide where that is another network.
         draft: see `Backbone.draft`.
-        calibration: of the cosines, where there is one.
+        calibration: of earlier releases; nothing reads it.
         files: size in bytes of each of the other files.
     """
 
@@ -72,7 +72,7 @@ class Exported(BaseModel):
     regions: Pixels
     guide: Pixels | None
     draft: int | None
-    calibration: Calibration | None
+    calibration: JsonValue = None
     files: dict[str, int]
 
 

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import numpy as np
 from PIL import Image
 
 from user_itr.features.preprocessing import Preprocess
-
-if TYPE_CHECKING:  # worker processes import this module
-    from user_itr.model.calibration import Calibration
 
 
 class Encoder(Protocol):
@@ -50,9 +47,8 @@ class Encoder(Protocol):
         """`preprocess` for worker processes: picklable, without PyTorch; None if there is none."""
         ...
 
-    @property
-    def calibration(self) -> Calibration | None:
-        """Makes scores of texts readable; None where the model was exported without."""
+    def unknown_words(self, text: str) -> list[str]:
+        """Words of a text that the model cannot know, as far as it can tell, in lower case."""
         ...
 
     def encode_pixels(self, pixels: np.ndarray) -> np.ndarray:

@@ -9,6 +9,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
+from user_itr.search.matching.match import Match
+
 
 def photo_id(path: str) -> str:
     """The id of an indexed photo, from its path: 64 bits of BLAKE2b, 16 hex digits."""
@@ -25,6 +27,7 @@ class Hit(NamedTuple):
         score: cosine of query and photo, in [-1, 1].
         width: pixels of the upright photo.
         height: pixels of the upright photo.
+        match: how well it fits the words; None where a search is not by one sentence alone.
     """
 
     rank: int
@@ -33,6 +36,7 @@ class Hit(NamedTuple):
     score: float
     width: int
     height: int
+    match: Match | None = None
 
 
 def ranked(found: Sequence[tuple[float, tuple[str, Path, str, int, int]]], k: int) -> list[Hit]:

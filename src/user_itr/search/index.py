@@ -19,6 +19,8 @@ from user_itr.search.found import Hit, PhotoFacts
 from user_itr.search.leaving_out import WalkOptions
 from user_itr.search.location import Location, Place, location_of, store_errors
 from user_itr.search.manifest import PENDING, Manifest
+from user_itr.search.matching.reference import Reference
+from user_itr.search.matching.stored import StoredReference
 from user_itr.search.preparing import (
     check_free,
     check_model,
@@ -57,6 +59,7 @@ class ImageIndex:
         self._pending = pending
         self._store = open_store(self.location, manifest, create=create)
         self._look_again = time.monotonic() + FOLLOW_SECONDS
+        self._reference = StoredReference(self.location)
 
     @property
     def path(self) -> Path:
@@ -259,7 +262,10 @@ class ImageIndex:
         with write_lock(self.location):
             self._check_current()
             run = Update(self._store, folder, encoder, options, self.location.folder, progress)
-            return run.run()
+            report = run.run()
+            if not more:
+                self._reference.renew(self._store, self.manifest, encoder, report)
+            return report
 
     def forget(self, path: str | Path) -> int:
         """Remove a photo, or the photos below a folder, there or not; returns how many.
@@ -332,6 +338,10 @@ class ImageIndex:
         found = self.ask(lambda store: store.nearest(query, offset + k, filters, exact=exact))
         return found[offset:]
 
+    def reference(self) -> Reference | None:
+        """What matches are read against; None until an update has made it."""
+        return self._reference.read(self.manifest)
+
     def facts(self, id: str) -> PhotoFacts | None:
         """What is known of a photo; None if the index has none of that id."""
         return next(iter(self.facts_of_many([id])), None)
@@ -345,7 +355,7 @@ class ImageIndex:
 
         An index in a folder keeps it as float16.
         """
-        return self.ask(lambda store: store.embedding(id))
+        return next(iter(self.ask(lambda store: store.embeddings([id]))), None)
 
     def newest(
         self, k: int = 10, *, offset: int = 0, filters: Filters | None = None

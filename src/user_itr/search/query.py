@@ -12,6 +12,8 @@ from user_itr.search.encoder import Encoder
 from user_itr.search.filters import Filters
 from user_itr.search.found import Hit
 from user_itr.search.index import ImageIndex
+from user_itr.search.matching.judging import with_matches
+from user_itr.search.matching.reference import FIRST
 from user_itr.search.names import same_form
 from user_itr.search.photos import load_photo
 from user_itr.search.terms import Query as Query
@@ -82,7 +84,7 @@ def search(
     exact: bool = False,
     exclude_itself: bool = True,
 ) -> list[Hit]:
-    """The k photos that fit a text, a photo, or both, best first.
+    """The k photos that fit a text, a photo, or both, best first; with matches for one sentence.
 
     Args:
         index: where to search.
@@ -107,6 +109,9 @@ def search(
     query = None if text is None else parse_query(text)
     photos = [] if image is None else [photo_embedding(encoder, image)]
     embedding = query_embedding(encoder, query, photos)
+    if image is None and query is not None and query.is_one_sentence:
+        found = index.search(embedding, max(offset + k, FIRST), filters=filters, exact=exact)
+        return with_matches(index, encoder, query.plus[0], found)[offset : offset + k]
     if image is None or not exclude_itself:
         return index.search(embedding, k, offset=offset, filters=filters, exact=exact)
     own = same_form(Path(image).parent.resolve() / Path(image).name)

@@ -64,7 +64,7 @@ class Query:
 
     @property
     def is_one_sentence(self) -> bool:
-        """Whether scores of this query are those of a caption, which calibration is about."""
+        """Whether it is one sentence, as a photo's caption is, so that photos have matches."""
         return len(self.plus) == 1 and not self.minus
 
 

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_vali
 
 from user_itr.search.filters import Area, Filters, Hidden
 from user_itr.search.found import Hit, PhotoFacts
+from user_itr.search.matching.match import Match, Word
 from user_itr.server.limits import MAX_OFFSET, MAX_QUERY, MAX_RESULTS
 
 PhotoId = Annotated[str, StringConstraints(pattern="^[0-9a-f]{16}$")]
@@ -91,8 +92,19 @@ class QueryPage(PageFields):
     query: str = Field(max_length=100_000)
 
 
+class PhotoMatch(BaseModel):
+    """How well a photo fits a sentence.
+
+    `percent` of ordinary sentences fit the best photos of the index worse; `word` says what to make
+    of it.
+    """
+
+    word: Word
+    percent: int = Field(ge=0, le=100)
+
+
 class FoundPhoto(BaseModel):
-    """A photo in a list; `match` (0 to 100) is for searches by one sentence.
+    """A photo in a list; `match` is for searches by one sentence.
 
     `copy_of` names the first photo of the list that this one is a copy or near copy of.
     """
@@ -103,13 +115,18 @@ class FoundPhoto(BaseModel):
     width: int
     height: int
     score: float | None
-    match: int | None
+    match: PhotoMatch | None
     favourite: bool = False
     copy_of: str | None = None
 
 
+def shown_match(match: Match | None) -> PhotoMatch | None:
+    """A match, as an answer has it."""
+    return None if match is None else PhotoMatch(word=match.word, percent=match.percent)
+
+
 def found_photo(
-    facts: PhotoFacts | Hit, score: float | None = None, match: int | None = None
+    facts: PhotoFacts | Hit, score: float | None = None, match: Match | None = None
 ) -> FoundPhoto:
     """A photo of the index, as a list has it."""
     return FoundPhoto(
@@ -119,14 +136,16 @@ def found_photo(
         width=facts.width,
         height=facts.height,
         score=score,
-        match=match,
+        match=shown_match(match),
     )
 
 
 class SearchResults(BaseModel):
     """A page of photos, best or newest first.
 
-    `close` says whether its first is a close match, `state` of which state of the index a list is.
+    `close` says whether its first is more than a weak match, `state` of which state of the index a
+    list is; `remarks` are sentences for people, about words and languages that the model does not
+    know.
     """
 
     photos: list[FoundPhoto]
@@ -135,6 +154,7 @@ class SearchResults(BaseModel):
     more: bool
     close: bool | None = None
     state: str | None = None
+    remarks: list[str] = []
     query: str | None = None
     seconds: float
 
@@ -183,7 +203,7 @@ class Caption(BaseModel):
     """A sentence that fits a photo."""
 
     text: str
-    match: int | None
+    match: PhotoMatch | None
 
 
 class PhotoDetails(BaseModel):

@@ -19,7 +19,9 @@ from user_itr.search.encoder import Encoder
 from user_itr.search.found import Hit, PhotoFacts
 from user_itr.search.index import ImageIndex
 from user_itr.search.manifest import Manifest
-from user_itr.search.match import is_close, match_percent
+from user_itr.search.matching.judging import described, with_matches
+from user_itr.search.matching.reference import FIRST
+from user_itr.search.matching.remarks import remarks
 from user_itr.search.query import Query, combined, parse_query
 from user_itr.search.sentences import SentenceStore
 from user_itr.server.decoding import Decoders
@@ -36,6 +38,7 @@ from user_itr.server.schemas import (
     SearchFields,
     SearchResults,
     found_photo,
+    shown_match,
 )
 from user_itr.server.uploads import uploaded_pixels
 
@@ -52,7 +55,8 @@ class NotThereError(UserItrError):
 @dataclass(frozen=True)
 class _Query:
     embedding: np.ndarray
-    is_one_sentence: bool = False
+    sentence: str | None = None
+    """That the query is alone, so that photos have matches."""
     without: str | None = None
     """Id of the photo that is searched like, which is no result."""
 
@@ -98,8 +102,12 @@ class PhotoSearch:
         if asked.similar is not None:
             photos.append(await self._embedding_of(asked.similar))
         embedding = await self._combined(query, photos)
-        one = query is not None and query.is_one_sentence and not photos
-        return await self._results(_Query(embedding, one, asked.similar), asked, started)
+        sentence = None
+        if query is not None and query.is_one_sentence and not photos:
+            sentence = query.plus[0]
+        results = await self._results(_Query(embedding, sentence, asked.similar), asked, started)
+        results.remarks = self._remarks(query)
+        return results
 
     async def search_upload(
         self, content: bytes, name: str, text: str, page: PageFields
@@ -115,6 +123,7 @@ class PhotoSearch:
         photo = await self._in_time(self.queries.picture(pixels))
         embedding = await self._combined(query, [photo])
         results = await self._results(_Query(embedding), page, started)
+        results.remarks = self._remarks(query)
         results.query = base64.urlsafe_b64encode(embedding.astype(np.float16).tobytes()).decode()
         return results
 
@@ -221,9 +230,12 @@ class PhotoSearch:
     def _captions(self, id: str) -> list[Caption]:
         embedding = _there(self.index.embedding_of(id))
         return [
-            Caption(text=one.text, match=match_percent(one.score, self.encoder.calibration))
-            for one in SentenceStore(self.index).describe(embedding)
+            Caption(text=sentence.text, match=shown_match(match))
+            for sentence, match in described(self.index, self.encoder, embedding)
         ]
+
+    def _remarks(self, query: Query | None) -> list[str]:
+        return [] if query is None else remarks(self.encoder, [*query.plus, *query.minus])
 
     async def _embedding_of(self, id: str) -> np.ndarray:
         return _there(await run_in_threadpool(self.index.embedding_of, id))
@@ -242,15 +254,14 @@ class PhotoSearch:
             # one more for the photo itself, one more to see whether the list goes on
             extra = 0 if query.without is None else 1
             count = page.offset + page.limit + 1 + extra
-            found = self.index.search(query.embedding, count, filters=filters)
+            found = self.index.search(query.embedding, max(count, FIRST), filters=filters)
+            if query.sentence is not None:
+                found = with_matches(self.index, self.encoder, query.sentence, found)
             others = [hit for hit in found if hit.id != query.without]
             return others[page.offset : page.offset + page.limit + 1], len(self.index)
 
         hits, total = await run_in_threadpool(read)
-        calibration = self.encoder.calibration if query.is_one_sentence else None
-        photos = [
-            found_photo(hit, hit.score, match_percent(hit.score, calibration)) for hit in hits
-        ]
+        photos = [found_photo(hit, hit.score, hit.match) for hit in hits]
         await run_in_threadpool(mark, self.index, photos)
         return _page(photos, page, total, started)
 
@@ -304,6 +315,6 @@ def _page(photos: list[FoundPhoto], page: PageFields, total: int, started: float
         offset=page.offset,
         total_in_index=total,
         more=len(photos) > page.limit,
-        close=is_close(photos[0].match) if photos else None,
+        close=photos[0].match.word != "weak" if photos and photos[0].match else None,
         seconds=round(time.perf_counter() - started, 4),
     )

@@ -52,7 +52,6 @@ def test_a_checkpoint_and_its_onnx_files_say_the_same_of_themselves(family, publ
     assert made.description == given.description
     assert made.fingerprint != given.fingerprint  # weights, and files that compute them
     assert made.fingerprint == load(checkpoints[family]).fingerprint
-    assert made.calibration is None
 
 
 def test_the_fingerprint_tells_weights_pixels_and_tokens(published, tmp_path):
@@ -201,3 +200,10 @@ def test_a_damaged_graph_is_named(published, tmp_path):
 def test_pytorch_is_not_asked_to_compute_one(published):
     with pytest.raises(ConfigError, match="ONNX Runtime alone"):
         load(published["clip"], runtime="torch")
+
+
+def test_words_that_a_tokenizer_can_only_spell_are_told(published):
+    model = load(published["clip"])
+    assert model.unknown_words("a dog and كلب") == ["كلب"]
+    assert model.unknown_words("") == model.unknown_words("two dogs in the snow") == []
+    assert load(published["chinese_clip"]).unknown_words("一只狗") == []

@@ -80,7 +80,7 @@ def check(store: PhotoStore, model: Model, half: bool) -> None:
     query = unit(1, DIM, seed=4)[0]
     for path, row in files.items():
         number = numbers[row.hash]
-        np.testing.assert_allclose(store.embedding(photo_id(path)), wanted[number], atol=1e-7)
+        np.testing.assert_allclose(store.embeddings([photo_id(path)])[0], wanted[number], atol=1e-7)
         assert [facts.width for facts in store.facts([photo_id(path)])] == [number]
     score = {path: wanted[numbers[row.hash]] @ query for path, row in files.items()}
     best = sorted(files, key=lambda path: (-score[path], path))

@@ -53,7 +53,7 @@ def test_an_empty_store(store: PhotoStore, kind: Kind) -> None:
         assert one.newest(5) == one.facts([]) == one.facts(["0" * 16]) == one.named("a", 5) == []
         assert one.roots() == one.folders() == {}
         assert one.timeline().counts() == []
-        assert one.embedding("0" * 16) is None
+        assert one.embeddings(["0" * 16]).shape == one.sample(5).shape == (0, 8)
         assert one.sentences() == []
         assert one.sentence_embeddings().shape == (0, 8)
     assert store.remove(["/p/x"]) == store.remove([]) == 0
@@ -114,11 +114,12 @@ def test_what_is_written_is_read(store: PhotoStore, kind: Kind) -> None:
         asked = [ids[2], "0" * 16, ids[0], "' OR 'a'='a"]
         assert [facts.id for facts in one.facts(asked)] == [ids[2], ids[0]]
         for id, embedding in zip(ids, (RED, GREEN, RED), strict=True):
-            stored = one.embedding(id)
-            assert stored is not None
+            [stored] = one.embeddings([id])
             assert stored.dtype == np.float32
             np.testing.assert_allclose(stored, kept(embedding, kind.half), atol=1e-7)
-        assert one.embedding("0" * 16) is one.embedding("x") is None
+        assert one.embeddings(["0" * 16, "x"]).shape == (0, 8)
+        assert len(one.sample(100)) in (2, 3)  # contents, or files
+        assert len(one.sample(1)) == 1
 
 
 def test_known_contents_keep_their_embedding_whatever_files_do(
@@ -135,11 +136,11 @@ def test_known_contents_keep_their_embedding_whatever_files_do(
     holds = {"/p/red": "blue", "/p/green": "green", "/p/blue": "red", "/p/copy": "red"}
     assert listed(store) == {path: hash_of(name) for path, name in holds.items()}
     for path, name in holds.items():
-        stored = store.embedding(photo_id(path))
+        [stored] = store.embeddings([photo_id(path)])
         np.testing.assert_allclose(stored, kept(names[name], kind.half), atol=1e-7)
     assert paths(store.nearest(RED, 2)) == ["/p/blue", "/p/copy"]
     store.write([file("/p/late", "red")], [content("red", BLUE)])
-    stored = store.embedding(photo_id("/p/late"))
+    [stored] = store.embeddings([photo_id("/p/late")])
     np.testing.assert_allclose(stored, kept(RED, kind.half), atol=1e-7)
 
 
@@ -389,9 +390,11 @@ def test_another_generation_is_another_store(store: PhotoStore, kind: Kind) -> N
     store.finish()
     assert listed(other).keys() == {"/p/1", "/p/9"}
     assert listed(store).keys() == {"/p/1", "/p/2"}
-    np.testing.assert_allclose(other.embedding(photo_id("/p/1")), kept(RED, kind.half), atol=1e-7)
     np.testing.assert_allclose(
-        store.embedding(photo_id("/p/1")), kept(unit(2, 8)[0], kind.half), atol=1e-7
+        other.embeddings([photo_id("/p/1")])[0], kept(RED, kind.half), atol=1e-7
+    )
+    np.testing.assert_allclose(
+        store.embeddings([photo_id("/p/1")])[0], kept(unit(2, 8)[0], kind.half), atol=1e-7
     )
 
 

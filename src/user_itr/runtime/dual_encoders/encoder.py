@@ -18,6 +18,7 @@ from user_itr.errors import CheckpointError
 from user_itr.features.preprocessing import Preprocess
 from user_itr.hub.cache import folder_title
 from user_itr.model.tokenizer import CPU_TOKENS
+from user_itr.model.vocabulary import content_words
 from user_itr.runtime.dual_encoders.hashes import file_hash
 from user_itr.runtime.dual_encoders.image_processor import read_processor
 from user_itr.runtime.dual_encoders.layout import (
@@ -78,8 +79,6 @@ class PublishedEncoder(PictureEncoder):
 
     draft = None
     """Photographs are decoded in full, as the processors of transformers see them."""
-
-    calibration = None
 
     def __init__(
         self,
@@ -229,6 +228,10 @@ class PublishedEncoder(PictureEncoder):
         """The same beside texts."""
         processor = self._processor
         return {"pixel_values": np.zeros((1, 3, processor.height, processor.width), np.float32)}
+
+    def unknown_words(self, text: str) -> list[str]:
+        """Words of a text that the tokenizer can only spell, byte by byte or not at all."""
+        return self._text_processor.unread(content_words(text))
 
     def encode_text(self, captions: str | Iterable[str], batch_size: int = 256) -> np.ndarray:
         """Embed captions: N texts, or one, to (N, D) float32, unit-norm.

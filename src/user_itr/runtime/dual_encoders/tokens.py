@@ -80,6 +80,19 @@ class TextProcessor:
             "token_type_ids": np.zeros_like(ids),
         }
 
+    def unread(self, words: Sequence[str]) -> list[str]:
+        """Those of some words that the tokenizer has no tokens for, or tokens for bytes alone."""
+        if not words:
+            return []
+        tokens = self.tokenizer(words)
+        found = []
+        for word, start, end in zip(words, tokens.offsets, tokens.offsets[1:], strict=False):
+            ids = tokens.ids[start:end][tokens.words[start:end] >= 0]
+            # Some tokenizers have a token for the beginning of a word.
+            if len(ids) > len(word) + 1 or self.tokenizer.unknown_id in ids.tolist():
+                found.append(word)
+        return found
+
 
 def read_text_processor(folder: Path, architecture: Architecture) -> TextProcessor:
     """The tokenizer in a model's folder.

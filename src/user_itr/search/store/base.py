@@ -183,8 +183,12 @@ class PhotoStore(Protocol):
         """What is known of files, in the order of `ids`; those that are not there are left out."""
         ...
 
-    def embedding(self, id: str) -> np.ndarray | None:
-        """(D,) float32 of a file's contents; None if there is no such file."""
+    def embeddings(self, ids: Sequence[str]) -> np.ndarray:
+        """(N, D) float32 of the contents of files, in any order; those not there are left out."""
+        ...
+
+    def sample(self, most: int) -> np.ndarray:
+        """(N, D) float32 of all contents, or of `most` of them at even steps."""
         ...
 
     def newest(self, k: int, offset: int = 0, filters: Filters | None = None) -> list[PhotoFacts]:

@@ -33,6 +33,13 @@ def unpacked(vectors: Sequence[bytes], dim: int) -> np.ndarray:
     return rows
 
 
+def evenly(numbers: np.ndarray, most: int) -> np.ndarray:
+    """All of an array, or `most` of its entries at even steps."""
+    if len(numbers) <= most:
+        return numbers
+    return np.asarray(numbers[np.linspace(0, len(numbers) - 1, most).astype(np.int64)])
+
+
 class Embeddings:
     """See `neighbours.rows.Rows`; the numbers are those of contents.
 

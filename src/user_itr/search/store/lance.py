@@ -25,6 +25,7 @@ from user_itr.search.found import Hit, PhotoFacts, ranked
 from user_itr.search.location import Location, Place, location_of, store_errors
 from user_itr.search.names import has_words, words_of
 from user_itr.search.store.base import Cluster, ContentRow, FileRow
+from user_itr.search.store.embeddings import evenly
 from user_itr.search.timeline import Timeline, timeline_of
 
 try:
@@ -281,12 +282,14 @@ class LanceStore:
         found = {one.id: one for one in map(lance_rows.facts_of, self._without_vectors(ids))}
         return [found[id] for id in ids if id in found]
 
-    def embedding(self, id: str) -> np.ndarray | None:
+    def embeddings(self, ids: Sequence[str]) -> np.ndarray:
         """See `PhotoStore`."""
-        rows = self.taken_from("id", [id], "embedding")
-        if not rows.num_rows:
-            return None
-        return np.asarray(rows["embedding"][0].values.to_numpy(), dtype=np.float32)
+        return lance_rows.array_of(self.taken_from("id", ids, "embedding")["embedding"], self._dim)
+
+    def sample(self, most: int) -> np.ndarray:
+        """See `PhotoStore`."""
+        ids = np.array(self.columns("id")["id"].to_pylist())
+        return self.embeddings(evenly(ids, most).tolist())
 
     def newest(self, k: int, offset: int = 0, filters: Filters | None = None) -> list[PhotoFacts]:
         """See `PhotoStore`."""
@@ -355,9 +358,7 @@ class LanceStore:
 
     def sentence_embeddings(self) -> np.ndarray:
         """See `PhotoStore`."""
-        column = self._sentence_column("embedding")
-        flat = column.combine_chunks().flatten() if len(column) else np.empty(0)
-        return np.asarray(flat, dtype=np.float32).reshape(-1, self._dim)
+        return lance_rows.array_of(self._sentence_column("embedding"), self._dim)
 
     def replace_sentences(self, texts: Sequence[str], embeddings: np.ndarray) -> None:
         """See `PhotoStore`."""

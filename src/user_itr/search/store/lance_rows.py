@@ -50,6 +50,12 @@ def schema_of(dim: int) -> pa.Schema:
     )
 
 
+def array_of(column: Any, dim: int) -> np.ndarray:
+    """A column of embeddings as (N, D) float32."""
+    flat = column.combine_chunks().flatten() if len(column) else np.empty(0)
+    return np.asarray(flat, dtype=np.float32).reshape(-1, dim)
+
+
 def rows_of(
     files: Sequence[FileRow], contents: Mapping[str, ContentRow], schema: pa.Schema
 ) -> pa.Table:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from user_itr.errors import IndexStoreError, MissingExtraError
 from user_itr.search.location import Folder, Location, store_errors
 from user_itr.search.manifest import FORMAT_VERSION, LANCE_VERSION, Manifest
+from user_itr.search.matching.stored import drop_references
 from user_itr.search.store.base import PhotoStore
 from user_itr.search.store.log import is_torn, put_back
 from user_itr.search.store.schema import FILE
@@ -41,6 +42,7 @@ def open_store(location: Location, manifest: Manifest, *, create: bool) -> Photo
 
 def drop_others(location: Location, keep: Sequence[Manifest]) -> None:
     """Remove the photos of all generations but these; only under the index's lock."""
+    drop_references(location, keep=[manifest.generation for manifest in keep])
     if isinstance(location, Folder):
         drop_generations(location, keep=[manifest.generation for manifest in keep])
         return

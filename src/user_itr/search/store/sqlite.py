@@ -19,7 +19,7 @@ from user_itr.search.store.changes import FileChange
 from user_itr.search.store.conditions import ALL, seconds_of
 from user_itr.search.store.copies import Copies
 from user_itr.search.store.database import Database, in_parts, marks
-from user_itr.search.store.embeddings import Embeddings, packed, unpacked
+from user_itr.search.store.embeddings import Embeddings, evenly, packed, unpacked
 from user_itr.search.store.marks import Edited, Marks
 from user_itr.search.store.nearest import NearestFiles
 from user_itr.search.timeline import Timeline, timeline_of
@@ -199,15 +199,22 @@ class SqliteStore:
         """See `PhotoStore`."""
         return [facts for id in ids for facts in self._listed("f.id = ?", [listing.number_of(id)])]
 
-    def embedding(self, id: str) -> np.ndarray | None:
+    def embeddings(self, ids: Sequence[str]) -> np.ndarray:
         """See `PhotoStore`."""
-        rows = self._ask(
-            "SELECT e.vector FROM files_{g} f JOIN embeddings_{g} e ON e.content = f.content "
-            "WHERE f.id = ?",
-            [listing.number_of(id)],
-        )
+        rows: list[Any] = []
+        for part in in_parts([listing.number_of(id) for id in ids]):
+            rows += self._ask(
+                "SELECT vector FROM embeddings_{g} WHERE content IN "
+                f"(SELECT content FROM files_{{g}} WHERE id IN ({marks(part)}))",
+                part,
+            )
         with store_errors(self._location, "read"):
-            return unpacked(rows[0], self.dim)[0] if rows else None
+            return unpacked([vector for (vector,) in rows], self.dim)
+
+    def sample(self, most: int) -> np.ndarray:
+        """See `PhotoStore`."""
+        with store_errors(self._location, "read"):
+            return self._embeddings.some(evenly(self._embeddings.numbers(), most))[1]
 
     def newest(self, k: int, offset: int = 0, filters: Filters | None = None) -> list[PhotoFacts]:
         """See `PhotoStore`."""

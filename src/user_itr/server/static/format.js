@@ -16,9 +16,8 @@ export const count = (number) => whole.format(number);
 /** "1 photo", "1,234 photos". */
 export const photos = (number) => `${count(number)} ${number === 1 ? "photo" : "photos"}`;
 
-/** "87 % match"; nothing where the model gives no readable match. */
-export const match = (percent) =>
-  percent === null || percent === undefined ? "" : `${percent} % match`;
+/** "good match, 87 %"; nothing where there is no match. */
+export const match = (found) => (found ? `${found.word} match, ${found.percent} %` : "");
 
 /** "Fri, 3 May 2024" of "2024-05-03". */
 export const day = (iso) => weekday.format(new Date(iso));

@@ -13,11 +13,12 @@ export function titleOf({ q, similar, upload }) {
   return q ? `Best matches for ${words}` : "Newest photos";
 }
 
-/** "First 60 of all 444 photos in the index, newest first". */
-export function countOf(search, { count, total, complete, close }) {
+/** "First 60 of all 444 photos in the index, newest first"; then what is to be said of the words. */
+export function countOf(search, { count, total, complete, close, remarks }) {
   if (!count) return "";
-  const none = close === false ? ", none a close match" : "";
-  return `${amountOf(search, count, total, !complete)}, ${orderOf(search)}${none}`;
+  const counted = `${amountOf(search, count, total, !complete)}, ${orderOf(search)}`;
+  const said = [...(close === false ? ["All matches are weak."] : []), ...(remarks ?? [])];
+  return said.length ? `${counted}. ${said.join(" ")}` : counted;
 }
 
 function amountOf(search, shown, total, more) {

@@ -83,7 +83,7 @@ export class Ranked {
       this.complete = !answer.more || !answer.photos.length || this.offset > FURTHEST;
       this.total = answer.total_in_index;
       this.query = answer.query ?? query;
-      if (first) this.close = answer.close;
+      if (first) [this.close, this.remarks] = [answer.close, answer.remarks];
     } finally {
       if (!signal.aborted) this.busy = false;
     }
