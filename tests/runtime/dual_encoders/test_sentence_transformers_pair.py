@@ -14,7 +14,9 @@ from tiny_dual_encoders import TEXTS
 from tiny_sentence_models import save_images, save_texts
 
 from user_itr import ImageIndex, load
+from user_itr.cli import main
 from user_itr.errors import CheckpointError
+from user_itr.features.guides.registry import guide_folder
 from user_itr.hub.names import recorded_name
 from user_itr.runtime.dual_encoders.names import is_composed, pair_of
 from user_itr.runtime.dual_encoders.sentence_modules import read_modules, read_text_modules
@@ -72,6 +74,31 @@ def test_an_index_remembers_both_folders(pair, sides, tmp_path, monkeypatch):
     index.update(photos, pair)
     assert index.manifest.model == f"{sides[0]}+{sides[1]}"
     assert len(search_text(index, load(index.manifest.model), "ein Hund", k=9)) == 2
+
+
+def run(*words: object) -> int:
+    with pytest.raises(SystemExit) as end:
+        main([*map(str, words)])
+    return int(end.value.code or 0)
+
+
+def test_commands_take_a_pair(sides, tmp_path, monkeypatch, capsys):
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    lines = ["image,caption,split"]
+    for number, image in enumerate(photographs()[:2]):
+        image.save(photos / f"{number}.png")
+        lines.append(f"{number}.png,Bild {number},test")
+    (photos / "captions.csv").write_text("\n".join(lines))
+    monkeypatch.chdir(sides[0].parent)
+    assert run("index", photos, "--model", "texts+images", "--index", tmp_path / "index") == 0
+    monkeypatch.chdir(tmp_path)
+    capsys.readouterr()
+    assert run("search", "ein Hund", "--index", "index", "--json") == 0
+    assert len(json.loads(capsys.readouterr().out)["results"]) == 2
+    assert run("evaluate", "+".join(map(str, sides)), "--data", photos) == 0
+    assert "rsum" in capsys.readouterr().out
+    assert guide_folder(tmp_path, f"x+{sides[1]}") == guide_folder(tmp_path, str(sides[1]))
 
 
 @pytest.mark.parametrize(
