@@ -16,8 +16,7 @@ from pathlib import Path
 from user_itr.errors import CheckpointError
 from user_itr.runtime.dual_encoders.families import FAMILIES, Family
 from user_itr.runtime.dual_encoders.json_files import ModelConfig, read_object, validated
-from user_itr.runtime.dual_encoders.names import is_composed
-from user_itr.runtime.dual_encoders.sentence_modules import MODULES_FILE, whole_model
+from user_itr.runtime.dual_encoders.names import MODULES_FILE, is_composed
 
 CONFIG_FILE = "config.json"
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")
@@ -99,8 +98,12 @@ def model_folder(path: Path) -> Path:
     Raises:
         CheckpointError: if `modules.json` is damaged.
     """
-    if path.suffix != ".onnx" or not path.is_file():
+    if (path / MODULES_FILE).is_file():
+        from user_itr.runtime.dual_encoders.sentence_modules import whole_model
+
         return whole_model(path)
+    if path.suffix != ".onnx" or not path.is_file():
+        return path
     return path.parent.parent if path.parent.name == "onnx" else path.parent
 
 

@@ -11,6 +11,8 @@ import os
 from pathlib import Path
 
 OPEN_CLIP = "open_clip:"
+MODULES_FILE = "modules.json"
+"""Lists the parts in a folder of sentence-transformers."""
 
 
 def is_composed(name: str | os.PathLike[str]) -> bool:

@@ -18,8 +18,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from user_itr.errors import CheckpointError
 from user_itr.files import parse_json
 from user_itr.runtime.dual_encoders.json_files import read_object, validated
+from user_itr.runtime.dual_encoders.names import MODULES_FILE
 
-MODULES_FILE = "modules.json"
 CONFIG_FILE = "config.json"
 LENGTH_FILES = ("sentence_bert_config.json", "sentence_distilbert_config.json")
 """The longest text, in the folder of the text encoder."""
