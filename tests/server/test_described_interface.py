@@ -53,6 +53,7 @@ ROUTES = [
     ("/api/timeline", "GET"),
     ("/api/names", "GET"),
     ("/api/folders", "GET"),
+    ("/api/suggestions", "GET"),
     ("/api/index", "GET"),
     ("/api/places", "GET"),
     ("/api/albums", "GET"),

@@ -35,6 +35,7 @@ from user_itr.server.pictures import GoneError, Pictures
 from user_itr.server.places import place_routes
 from user_itr.server.routes import browsing_routes, photo_routes, search_routes, state_routes
 from user_itr.server.searching import NotThereError, PhotoSearch
+from user_itr.server.suggesting import Suggestions
 
 SOURCES = (("query",), ("body",), ("path",))
 """Where a field is from, which the place of an error begins with."""
@@ -111,7 +112,7 @@ def create_app(
         lifespan=lifespan,
     )
     app.include_router(search_routes(search))
-    app.include_router(browsing_routes(Browsing(index)))
+    app.include_router(browsing_routes(Browsing(index), Suggestions(index, encoder)))
     app.include_router(album_routes(index))
     app.include_router(photo_routes(search, pictures))
     app.include_router(place_routes(search))

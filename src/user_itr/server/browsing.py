@@ -103,7 +103,7 @@ class Browsing:
         def read() -> list[FolderAnswer]:
             nodes = folder_tree(self.index.roots(), self.index.folders())
             return [
-                FolderAnswer(path=str(one.path), depth=one.depth, photos=one.photos)
+                FolderAnswer.of(one)
                 for one in (named_folders(nodes, words) if words.strip() else nodes)
             ]
 

@@ -34,10 +34,12 @@ from user_itr.server.schemas import (
     QueryPage,
     SearchFields,
     SearchResults,
+    SuggestionsAnswer,
     TimelineAnswer,
 )
 from user_itr.server.searching import PhotoSearch
 from user_itr.server.sending import FileAnswer, failed_condition
+from user_itr.server.suggesting import Suggestions
 
 PROBLEMS: dict[int | str, dict[str, Any]] = {
     code: {"model": Problem} for code in (400, 401, 404, 408, 413, 422, 429, 500, 503)
@@ -111,7 +113,7 @@ def search_routes(search: PhotoSearch) -> APIRouter:
     return router
 
 
-def browsing_routes(browsing: Browsing) -> APIRouter:
+def browsing_routes(browsing: Browsing, suggestions: Suggestions) -> APIRouter:
     """All photos, by day."""
     router = APIRouter(prefix="/api", tags=["browsing"], responses=PROBLEMS)
 
@@ -136,6 +138,13 @@ def browsing_routes(browsing: Browsing) -> APIRouter:
     ) -> list[FolderAnswer]:
         """Folders with photos in or below them, each before those below it."""
         return await browsing.folders(q)
+
+    @router.get("/suggestions")
+    async def suggested(
+        q: Annotated[str, Query(max_length=MAX_QUERY, description="What was typed so far.")] = "",
+    ) -> SuggestionsAnswer:
+        """Folders and sentences of the index that have all of the words, or examples."""
+        return await suggestions.offer(q)
 
     return router
 

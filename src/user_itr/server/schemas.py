@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from user_itr.search.filters import Area, Filters, Hidden
+from user_itr.search.folder_tree import FolderNode
 from user_itr.search.found import Hit, PhotoFacts
 from user_itr.search.matching.match import Match, Word
 from user_itr.server.limits import MAX_OFFSET, MAX_QUERY, MAX_RESULTS
@@ -175,6 +176,18 @@ class FolderAnswer(BaseModel):
     path: str
     depth: int
     photos: int
+
+    @classmethod
+    def of(cls, node: FolderNode) -> FolderAnswer:
+        """A folder of the index, as an answer has it."""
+        return cls(path=str(node.path), depth=node.depth, photos=node.photos)
+
+
+class SuggestionsAnswer(BaseModel):
+    """Folders and sentences of the index to search for."""
+
+    folders: list[FolderAnswer]
+    sentences: list[str]
 
 
 class DayCount(BaseModel):

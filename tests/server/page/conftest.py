@@ -272,6 +272,7 @@ def page(browser, server: Server) -> Iterator[Page]:
     page.resize(1280)
     page.prefer(color_scheme="light")
     page.open()
+    page.run("localStorage.clear()")
     yield page
     assert page.complaints() == []
 
@@ -283,5 +284,6 @@ def troubled(browser, server: Server) -> Iterator[Page]:
     page.resize(1280)
     page.prefer(color_scheme="light")
     page.open()
+    page.run("localStorage.clear()")
     yield page
     assert page.complaints(network=False) == []

@@ -202,7 +202,7 @@ def test_a_link_without_its_picture_says_so(page):
 def test_filters(page, photos):
     page.one("#filters-button").click()
     assert page.one("#filters-button").get_attribute("aria-expanded") == "true"
-    page.one(f"#filters option[value='{photos / 'even'}']").click()
+    page.one(f"#folders [title='{photos / 'even'}']").click()
     page.one("#filters .main").click()
     page.wait(lambda: len(page.find("#active li")) == 1)
     page.settle()

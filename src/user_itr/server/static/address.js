@@ -2,7 +2,7 @@
 // kept in the history entry beside it, so that back, forward and reload find it again.
 
 export const FILTERS = ["after", "before", "folder", "side", "area"];
-const FIELDS = ["q", "similar", ...FILTERS];
+const FIELDS = ["q", "similar", "name", ...FILTERS];
 
 export const NOTHING = Object.freeze({
   ...Object.fromEntries(FIELDS.map((name) => [name, ""])),
@@ -35,6 +35,6 @@ export function keyOf(search) {
 }
 
 /** Whether it asks for certain photos, not just the newest. */
-export const isSearch = (search) => Boolean(search.q || search.similar || search.upload);
+export const isSearch = (search) => Boolean(search.q || search.similar || search.upload || search.name);
 
 export const isFiltered = (search) => FILTERS.some((name) => search[name]);

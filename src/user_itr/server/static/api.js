@@ -71,6 +71,7 @@ const get = (path, fields, signal) => request(`${path}?${new URLSearchParams(fie
  * `query` is what the first page of a search by an uploaded picture gave.
  */
 export function page(search, { offset = 0, query = null, signal } = {}) {
+  if (search.name) return names(search.name, { offset, signal });
   const fields = { ...filters(search), offset, limit: PAGE };
   if (query) {
     return request("api/search/page", {
@@ -97,6 +98,15 @@ export function page(search, { offset = 0, query = null, signal } = {}) {
 
 /** The days, and the shapes of all photos, in the order of the pages of the newest. */
 export const timeline = (search, signal) => get("api/timeline", filters(search), signal);
+
+/** Photos whose file name or folder has all of the words, the latest first. */
+export const names = (words, { offset = 0, limit = PAGE, signal } = {}) =>
+  get("api/names", { q: words, offset, limit }, signal);
+
+/** Folders, each before those below it; only those that words name, where there are any. */
+export const folders = (words = "", signal) => get("api/folders", { q: words }, signal);
+
+export const suggestions = (words, signal) => get("api/suggestions", { q: words }, signal);
 
 export const neighbours = (id, signal) => get("api/search", { similar: id, limit: 13 }, signal);
 

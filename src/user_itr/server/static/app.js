@@ -1,7 +1,7 @@
 // Puts the parts together: what the address says is searched for and shown.
 
 import * as api from "./api.js";
-import { NOTHING, addressOf, keyOf } from "./address.js";
+import { NOTHING, addressOf, isFiltered, isSearch, keyOf } from "./address.js";
 import { showChip } from "./chip.js";
 import { button, find } from "./dom.js";
 import { Filters, NONE } from "./filters.js";
@@ -12,9 +12,12 @@ import { installKeys } from "./keys.js";
 import { opened } from "./layers.js";
 import { PhotoMap } from "./map.js";
 import * as messages from "./messages.js";
+import { Names } from "./names.js";
 import { Navigation } from "./navigation.js";
 import { readPicture, takePictures } from "./picture.js";
+import { remember as keepWords } from "./recent.js";
 import { Results } from "./results.js";
+import { Suggestions, showExamples } from "./suggestions.js";
 import { Timeline } from "./timeline.js";
 import { Viewer } from "./viewer.js";
 import { whenBack } from "./waiting.js";
@@ -37,10 +40,22 @@ const grid = new Grid(find("#grid"), LOOK, link, (photo, photos) => {
   open(photo, photos);
 });
 const typed = () => box.value.trim();
-const filters = new Filters((chosen) => navigation.go({ ...search, q: typed(), ...chosen }));
+const ask = (q) => {
+  box.value = q;
+  box.form.requestSubmit();
+};
+const folder = (path) => navigation.go({ ...NOTHING, folder: path });
+const filters = new Filters((chosen) => navigation.go({ ...search, ...asked(), ...chosen }));
+const names = new Names({
+  addressOf: (id) => addressOf(search, id),
+  open,
+  folder,
+  all: (words) => navigation.go({ ...NOTHING, name: words }),
+});
+new Suggestions({ search: ask, folder });
 const map = new PhotoMap({
   search: () => search,
-  open: (area) => navigation.go({ ...search, q: typed(), area }),
+  open: (area) => navigation.go({ ...search, ...asked(), area }),
 });
 const results = new Results(grid, { start, page, failure });
 const viewer = new Viewer({
@@ -52,12 +67,15 @@ const viewer = new Viewer({
     grid.focusPhoto(photo.id);
   },
   search: (photo) => navigation.go({ ...NOTHING, similar: photo.id }),
-  folder: (folder) => navigation.go({ ...NOTHING, folder }),
+  folder,
   more: (photos) => photos === steps && results.around(viewer.photo.id),
   named: (name) => (document.title = tabOf(search, name)),
 });
 new Timeline(grid);
 const navigation = new Navigation(arrive);
+
+/** The words in the box, as what photos show. */
+const asked = () => ({ q: typed(), name: "" });
 
 function open(photo, photos) {
   navigation.open(photo.id);
@@ -79,6 +97,7 @@ function arrive({ search: wanted, viewing, lost, scroll, asked = false }) {
     search = wanted;
     viewer.hide();
     showSearch(lost);
+    names.show(search);
     results.show(search, { again: asked }).then(() => scrollTo(0, scroll));
   }
   if (!viewing) viewer.hide();
@@ -92,14 +111,14 @@ function show(id) {
 }
 
 function showSearch(lost) {
-  box.value = search.q;
+  box.value = search.q || search.name;
   filters.show(search);
   find("#title").textContent = titleOf(search);
   document.title = tabOf(search);
   if (lost) tell("A link cannot carry the picture it was made with: drop the picture again.");
   else untell();
   const remove = () => {
-    navigation.go({ ...search, upload: null, similar: "", q: typed() });
+    navigation.go({ ...search, upload: null, similar: "", ...asked() });
     box.focus();
   };
   const name = search.upload?.name ?? known.get(search.similar)?.name ?? "this photo";
@@ -127,6 +146,7 @@ function page(source) {
   messages.show(find("#message"), count ? null : messages.nothing(search, total), ACTIONS);
   find("#headline").hidden = total === 0;
   find("#count").textContent = countOf(search, source);
+  find("#examples").hidden = isSearch(search) || isFiltered(search) || total === 0;
   showIndex();
 }
 
@@ -182,17 +202,16 @@ function untell() {
 
 let indexShown = false;
 
-/** What the index holds: the folders to choose from and a line in the help. */
+/** What the index holds: a line in the help, and searches to begin with. */
 async function showIndex() {
   if (indexShown) return;
   indexShown = true;
   try {
-    const { photos, folders, model, sentences, version } = await api.index();
-    filters.offerFolders(folders);
+    const { photos, model, sentences, version } = await api.index();
     const captions = sentences ? `, ${format.count(sentences)} sentences` : "";
     find("#about").textContent =
       `user-itr ${version}: ${format.photos(photos)}${captions}; model: ${model}`;
-    await map.offer();
+    await Promise.all([map.offer(), showExamples(find("#examples"), ask)]);
   } catch (error) {
     if (!(error instanceof api.ApiError)) throw error;
     indexShown = false; // with the next page of photos again
@@ -201,7 +220,8 @@ async function showIndex() {
 
 find("#search").addEventListener("submit", (event) => {
   event.preventDefault();
-  navigation.go({ ...search, q: typed() });
+  if (typed()) keepWords(typed());
+  navigation.go({ ...search, ...asked() });
   if (matchMedia("(pointer: coarse)").matches) box.blur(); // puts the keyboard on the screen away
 });
 find(".brand").addEventListener("click", (event) => {
@@ -220,7 +240,7 @@ takePictures(async (file) => {
     tell(`“${format.isolated(file.name)}” could not be read: it was moved or deleted.`);
     return;
   }
-  navigation.go({ ...search, q: typed(), similar: "", upload });
+  navigation.go({ ...search, ...asked(), similar: "", upload });
 }, tell);
 installKeys(grid);
 navigation.read();

@@ -1,9 +1,11 @@
 // The panel of filters, and the ones in use as small buttons that remove them.
 
 import { FILTERS } from "./address.js";
+import * as api from "./api.js";
 import { find, icon, make } from "./dom.js";
 import * as format from "./format.js";
 import { opened } from "./layers.js";
+import { FolderTree } from "./tree.js";
 
 export const NONE = Object.freeze(Object.fromEntries(FILTERS.map((name) => [name, ""])));
 
@@ -14,6 +16,9 @@ export class Filters {
     this.opener = find("#filters-button");
     this.active = find("#active");
     this.change = change;
+    this.tree = new FolderTree(find("#folders"), (path) => {
+      this.form.elements.folder.value = path;
+    });
     this.opener.addEventListener("click", () => this.toggle(this.form.hidden));
     this.form.addEventListener("submit", (event) => {
       event.preventDefault();
@@ -33,6 +38,7 @@ export class Filters {
   toggle(open) {
     if (open === !this.form.hidden) return;
     if (open) {
+      this.offerFolders();
       this.closed = opened(() => {
         this.toggle(false);
         this.opener.focus();
@@ -53,20 +59,19 @@ export class Filters {
     return chosen;
   }
 
-  /** The folders that can be chosen, with the number of photos in each. */
-  offerFolders(folders) {
-    const select = this.form.elements.folder;
-    const options = folders.map(({ path, photos }) =>
-      make("option", { value: path }, `${format.isolated(path)} (${format.count(photos)})`),
-    );
-    const chosen = select.value;
-    select.replaceChildren(select.options[0], ...options);
-    this.choose("folder", chosen);
+  /** Asks for the folders anew, whenever the panel is opened. */
+  async offerFolders() {
+    try {
+      this.tree.offer(await api.folders());
+    } catch (error) {
+      if (!(error instanceof api.ApiError)) throw error; // those that were offered before stay
+    }
   }
 
   /** Shows the filters of a search. */
   show(search) {
     for (const name of FILTERS) this.choose(name, search[name]);
+    this.tree.show(search.folder);
     const used = FILTERS.filter((name) => search[name]);
     this.opener.classList.toggle("used", used.length > 0);
     this.active.replaceChildren(

@@ -16,6 +16,9 @@ export const count = (number) => whole.format(number);
 /** "1 photo", "1,234 photos". */
 export const photos = (number) => `${count(number)} ${number === 1 ? "photo" : "photos"}`;
 
+/** "Italy" of "/photos/Italy". */
+export const folder = (path) => path.split(/[\\/]/).findLast(Boolean) ?? path;
+
 /** "good match, 87 %"; nothing where there is no match. */
 export const match = (found) => (found ? `${found.word} match, ${found.percent} %` : "");
 

@@ -7,7 +7,8 @@ import * as format from "./format.js";
 const SITE = "user-itr";
 
 /** "Best matches for “a dog”". */
-export function titleOf({ q, similar, upload }) {
+export function titleOf({ q, similar, upload, name }) {
+  if (name) return `Files and folders named ${format.isolated(`“${name}”`)}`;
   const words = format.isolated(q.includes('"') ? q : `“${q}”`);
   if (similar || upload) return q ? `Photos like this one, and ${words}` : "Photos like this one";
   return q ? `Best matches for ${words}` : "Newest photos";
@@ -22,6 +23,7 @@ export function countOf(search, { count, total, complete, close, remarks }) {
 }
 
 function amountOf(search, shown, total, more) {
+  if (search.name) return `${more ? "First " : ""}${format.photos(shown)}`;
   if (isFiltered(search)) {
     if (more) return `First ${format.photos(shown)} that fit the filters`;
     return `${format.photos(shown)} ${shown === 1 ? "fits" : "fit"} the filters`;
