@@ -221,8 +221,8 @@ def open_photo(facts: PhotoFacts) -> OpenPhoto:
         file = open_within(facts.path, facts.root)
     except OutsideError:
         raise GoneError(
-            f"{facts.path.name}: is a link out of the indexed folder, which is not followed; "
-            "put the photo itself there."
+            f"{facts.path.name}: is a link out of the indexed folder, which the server does not "
+            "follow; index the folder that it leads to, or put the photo itself here."
         ) from None
     except (OSError, DataError):  # a path of another machine: too long here, or in a closed folder
         raise MissingError(

@@ -112,9 +112,30 @@ def test_a_photo_that_is_gone(troubled, serve, encoder, tmp_path):
     assert troubled.wait(lambda: troubled.text(".broken")) == "away.jpg"
     troubled.one("#grid .tile a").click()
     text = troubled.wait(lambda: troubled.text("#viewer-trouble"))
-    assert "moved, deleted or damaged" in text
+    assert "away.jpg: the file is gone, or is not mounted on this machine" in text
     assert "Taken\n3 May 2024 at 12:30" in troubled.text("#viewer-facts")
     assert not troubled.one("#viewer-captions").is_displayed()  # no sentences in this index
+
+
+def test_a_link_out_of_the_folder_says_what_to_do(troubled, serve, encoder, tmp_path):
+    """It was indexed, and is found; the server sends nothing from elsewhere."""
+    from colour_encoder import paint
+
+    paint(tmp_path / "photos" / "here.jpg", "blue", (300, 200))
+    elsewhere = paint(tmp_path / "elsewhere" / "photo.jpg", "red", (300, 200))
+    (tmp_path / "photos" / "link.jpg").symlink_to(elsewhere)
+    index = ImageIndex.create_or_open(tmp_path / "index", encoder, "model")
+    index.update(tmp_path / "photos", encoder)
+    troubled.url = serve(index).url
+    troubled.open("/?q=red")
+    troubled.wait(lambda: troubled.text(".broken") == "link.jpg")
+    troubled.find("#grid .tile a")[0].click()
+    text = troubled.wait(lambda: troubled.text("#viewer-trouble"))
+    assert "link.jpg: is a link out of the indexed folder" in text
+    assert "index the folder that it leads to" in text
+    index.update(tmp_path / "elsewhere", encoder)
+    troubled.open("/?q=red")
+    troubled.wait(lambda: "photo.jpg" in troubled.names()[:2])
 
 
 def test_a_server_that_stops_and_comes_back(troubled, serve, index):

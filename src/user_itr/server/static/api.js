@@ -123,6 +123,19 @@ export const index = () => request("api/index");
 
 export const fileOf = (id) => `api/photos/${encodeURIComponent(id)}/file`;
 
+/** The server's sentence on why a picture does not come; nothing where it says none. */
+export async function whyNot(address) {
+  const stop = new AbortController(); // of a picture that comes after all
+  try {
+    const answer = await fetch(address, { signal: stop.signal });
+    return answer.ok ? "" : ((await answer.json()).error ?? "");
+  } catch {
+    return "";
+  } finally {
+    stop.abort();
+  }
+}
+
 export const previewOf = (id) => `api/photos/${encodeURIComponent(id)}/thumbnail?size=${PREVIEW}`;
 
 /** The photo as it is, to be saved. */

@@ -49,7 +49,8 @@ export class Stage {
     } else if (!shown && !signal.aborted) {
       image.hidden = !image.complete || image.naturalWidth === 0; // no thumbnail either
       await facts; // which may say that there is no such photo
-      if (!signal.aborted) this.tell(CANNOT);
+      const why = signal.aborted ? "" : await api.whyNot(api.fileOf(photo.id));
+      if (!signal.aborted) this.tell(why ? `This photo cannot be shown. ${why}` : CANNOT);
     }
   }
 
