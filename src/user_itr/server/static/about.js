@@ -72,10 +72,9 @@ export class About {
   }
 
   showCaptions(captions) {
-    const fitting = captions.filter(({ match }) => match !== 0);
-    part("captions").hidden = fitting.length === 0;
+    part("captions").hidden = captions.length === 0;
     find("ul", part("captions")).replaceChildren(
-      ...fitting.map(({ text, match }) => {
+      ...captions.map(({ text, match }) => {
         const label = format.match(match);
         const sentence = make("span", { dir: "auto" }, text);
         return make("li", {}, sentence, label ? make("small", {}, label) : "");

@@ -89,7 +89,7 @@ export class Stage {
   /** Says in words what is seen: the sentence that fits best, where one does, and the name. */
   describe(facts) {
     const name = format.isolated(facts.name);
-    const [best] = facts.captions.filter(({ match }) => match !== 0);
+    const [best] = facts.captions;
     this.image.alt = best ? `${format.isolated(best.text)} (${name})` : name;
     if (!this.zoom.pixels) this.limitSize(facts);
   }
