@@ -28,7 +28,10 @@ def encode_command(
     ),
     out: Path = typer.Option(..., "--out", help="Folder of the shards."),
     model: str | None = typer.Option(
-        None, "--model", help="Checkpoint; by default USER_ITR_MODEL, or the model that ships."
+        None,
+        "--model",
+        help="Run, checkpoint, folder of a published model, or a name (see `user-itr models`); by "
+        "default USER_ITR_MODEL, or the model that ships.",
     ),
     engine: str = typer.Option(
         "local", "--engine", help="local, processes of this machine, or ray (extra: ray)."

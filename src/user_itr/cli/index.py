@@ -40,8 +40,8 @@ def index_command(
     model: str | None = typer.Option(
         None,
         "--model",
-        help=f"Checkpoint; by default {MODEL_VARIABLE}, or the model that ships. The index "
-        "remembers it.",
+        help="Run, checkpoint, folder of a published model, or a name (see `user-itr models`); by "
+        f"default {MODEL_VARIABLE}, or the model that ships. The index remembers it.",
     ),
     batch_size: int = typer.Option(
         32, "--batch-size", min=1, max=65_536, help="Photos encoded at once."
