@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from user_itr.errors import CheckpointError, MissingExtraError
+from user_itr.hub.client import cached_file, offline
 from user_itr.runtime.dual_encoders.open_clip_names import OpenClipModel
 
 _DEFAULT_FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
@@ -28,29 +29,16 @@ def load_open_clip(named: OpenClipModel) -> tuple[Any, Any, Any]:
             f"{named.name} needs open_clip; run `pip install 'user-itr[train,open_clip]'`."
         ) from None
     _require_weights(open_clip, named)
-    with _offline(), _errors(named.name):
+    with offline(), _errors(named.name):
         network, transform = open_clip.create_model_from_pretrained(
             named.model, pretrained=named.weights or None
         )
 
     def tokenizer() -> Any:
-        with _offline(), _errors(named.name):
+        with offline(), _errors(named.name):
             return open_clip.get_tokenizer(named.model)
 
     return network.float().eval(), transform, tokenizer
-
-
-@contextmanager
-def _offline() -> Iterator[None]:
-    """Configurations and tokenizers on the hub are looked up in its cache alone."""
-    from huggingface_hub import constants
-
-    before = constants.HF_HUB_OFFLINE
-    constants.HF_HUB_OFFLINE = True
-    try:
-        yield
-    finally:
-        constants.HF_HUB_OFFLINE = before
 
 
 @contextmanager
@@ -85,14 +73,12 @@ def _require_weights(library: Any, named: OpenClipModel) -> None:
 
 def _places(known: dict[str, Any]) -> Iterator[Path]:
     """Where open_clip keeps the weights of a tag."""
-    from huggingface_hub import try_to_load_from_cache
-
     repository, _, name = str(known.get("hf_hub", "")).rpartition("/")
     if repository:
         names = (str(Path(name).with_suffix(".safetensors")), name) if name else _DEFAULT_FILES
         for one in names:
-            found = try_to_load_from_cache(repository, one)
-            if isinstance(found, str):
-                yield Path(found)
+            found = cached_file(repository, one)
+            if found is not None:
+                yield found
     elif known.get("url"):
         yield Path.home() / ".cache" / "clip" / Path(str(known["url"])).name

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
@@ -47,6 +48,23 @@ class RemoteFile:
 
 class BrokenConnectionError(DownloadError):
     """The connection ended before the file did."""
+
+
+@contextmanager
+def offline() -> Iterator[None]:
+    """Other libraries find on the hub what is in its cache, and ask for nothing else."""
+    before = constants.HF_HUB_OFFLINE
+    constants.HF_HUB_OFFLINE = True
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE = before
+
+
+def cached_file(repository: str, name: str) -> Path | None:
+    """A file of a model in the hub's cache; None if it is not there."""
+    found = huggingface_hub.try_to_load_from_cache(repository, name)
+    return Path(found) if isinstance(found, str) else None
 
 
 def is_on_hub(repository: str) -> bool:
