@@ -59,6 +59,7 @@ export class Timeline {
   draw() {
     if (this.strip.hidden) return;
     const room = this.strip.clientHeight;
+    this.room = room; // not asked for again while the page scrolls
     const marks = [];
     let [year, written, dotted] = ["", -Infinity, -Infinity];
     for (const { key, top } of this.months) {
@@ -91,7 +92,7 @@ export class Timeline {
   show() {
     if (this.strip.hidden) return;
     const y = this.top();
-    const at = Math.min(1, Math.max(0, y / this.height)) * this.strip.clientHeight;
+    const at = Math.min(1, Math.max(0, y / this.height)) * this.room;
     const number = this.monthAt(y);
     this.thumb.style.top = `${at}px`;
     this.tell(number, at);
@@ -101,8 +102,10 @@ export class Timeline {
   }
 
   tell(number, at) {
+    this.told.style.top = `${Math.min(Math.max(at, 20), this.room - 20)}px`;
+    if (this.told.month === this.months[number]) return;
     const { name, count } = this.months[number];
-    this.told.style.top = `${Math.min(Math.max(at, 20), this.strip.clientHeight - 20)}px`;
+    this.told.month = this.months[number];
     this.told.replaceChildren(name, make("small", {}, format.photos(count)));
   }
 
