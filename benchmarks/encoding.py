@@ -56,6 +56,9 @@ class Plain:
     def decode(self, paths: list[Path]) -> list[Image.Image]:
         return [Image.open(path).convert("RGB") for path in paths]
 
+    def views(self, images: list[Image.Image]) -> list[list[Image.Image]]:
+        return [[view(image) for image in images] for view in self.embedder.views]
+
     def pixels(self, images: list[Image.Image], name: str) -> np.ndarray:
         size = (INPUT_SIZES[name],) * 2
         return np.stack([np.asarray(image.resize(size, Image.BICUBIC)) for image in images])
@@ -69,9 +72,11 @@ class Plain:
         found = []
         for start in range(0, len(paths), BATCH):
             images = self.decode(paths[start : start + BATCH])
-            regions = self.features(self.pixels(images, REGIONS), REGIONS).numpy()
             guides = pooled_embedding(self.features(self.pixels(images, GUIDE), GUIDE)).numpy()
-            found.append(self.embedder.encode_regions(regions, guides=guides))
+            seen = [self.pixels(views, REGIONS) for views in self.views(images)]
+            regions = [self.features(pixels, REGIONS).numpy() for pixels in seen]
+            views = [(one, np.arange(len(images))) for one in regions]
+            found.append(self.embedder.encode_views(views, guides=guides))
         return np.concatenate(found)
 
     @torch.inference_mode()
@@ -151,7 +156,8 @@ def photos(title: str, plain: Plain, ours: Embedder, paths: list[Path], rounds: 
 
     def plain_decoded() -> list[np.ndarray]:
         images = plain.decode(paths)
-        return [plain.pixels(images, name) for name in (REGIONS, GUIDE)]
+        seen = [plain.pixels(views, REGIONS) for views in plain.views(images)]
+        return [*seen, plain.pixels(images, GUIDE)]
 
     compare(
         f"{title}: decode and scale alone (draft {ours.draft})",

@@ -143,9 +143,10 @@ def extract(options: argparse.Namespace) -> None:
     from user_itr.features.backbones.registry import create_backbone
     from user_itr.features.extraction import extract_features
     from user_itr.features.guides.registry import create_guide, guide_folder
-    from user_itr.features.mirrored import FOLDER, MirroredBackbone
     from user_itr.features.runtime import for_extraction
     from user_itr.features.sources import find_source_images
+    from user_itr.features.viewed import ViewedBackbone
+    from user_itr.features.views import View
 
     settings = load(options, [])
     name, guide = settings.features.backbone, settings.features.guide
@@ -153,12 +154,18 @@ def extract(options: argparse.Namespace) -> None:
     everything, _ = find_source_images(options.data)
     train = load_captions(options.data, "train")
     assert train.image_paths is not None
+    mirror = View("mirror")
     mirrored = list(zip(train.image_ids, train.image_paths, strict=True))
     store: Path = options.features
     requests: list[tuple[str, Callable[[], object], list[tuple[str, Path]], Path]] = [
         (name, lambda: create_backbone(name), list(everything), store),
         (guide, lambda: create_guide(guide), list(everything), guide_folder(store, guide)),
-        ("mirrored", lambda: MirroredBackbone(create_backbone(name)), mirrored, store / FOLDER),
+        (
+            "mirrored",
+            lambda: ViewedBackbone(create_backbone(name), mirror),
+            mirrored,
+            store / mirror.name,
+        ),
     ]
     for title, create, images, folder in requests:
         network = for_extraction(create())  # type: ignore[arg-type]

@@ -18,6 +18,7 @@ from user_itr.errors import CheckpointError, ConfigError, DataError
 from user_itr.features.backbones.efficientnet_lite import EfficientNetLite
 from user_itr.features.compact import Compactor
 from user_itr.features.extraction import extract_features
+from user_itr.features.guides.registry import create_guide
 from user_itr.features.store import FeatureStore
 from user_itr.model.building import build_dual_encoder
 from user_itr.model.checkpoint import TrainedModel, save_model
@@ -103,6 +104,53 @@ def test_images_by_hand(
             by_hand = model.encoder.image(compact)[0]
         np.testing.assert_allclose(embedding, by_hand, atol=5e-5)  # float16 may round otherwise
     assert np.abs(found @ found.T - 1)[~np.eye(len(found), dtype=bool)].min() > 1e-3
+
+
+@pytest.mark.parametrize("guide", [None, "efficientnet-lite0", "efficientnet-lite2"])
+def test_several_views_by_hand(
+    backbone: EfficientNetLite, photos: list[Path], guide: str | None
+) -> None:
+    """Each view is seen as a photograph of its own, but guided by the whole one."""
+    one = guided_model(backbone, guide)
+    features = one.settings.features.model_copy(update={"views": ("whole", "mirror-centre-80")})
+    several = replace(one, settings=one.settings.model_copy(update={"features": features}))
+    embedder = Embedder(several, "cpu", "torch")
+    assert ", 2 views" in embedder.description
+    alone = Embedder(one, "cpu", "torch")
+    images = [Image.open(path).convert("RGB") for path in (photos[0], photos[4])]
+    for image, found in zip(images, embedder.encode_images(images), strict=True):
+        width, height = image.size
+        centre = image.crop((width // 10, height // 10, width * 9 // 10, height * 9 // 10))
+        seen = [backbone.preprocess(view) for view in (image, ImageOps.mirror(centre))]
+        regions = backbone.encode(np.stack(seen)).half().numpy()
+        vectors = None
+        if guide is not None:
+            network = create_guide(guide)
+            whole = network.encode(network.preprocess(image)[None]).half().numpy()[:, 0]
+            vectors = np.repeat(whole, 2, axis=0)
+        total = alone.encode_regions(regions, guides=vectors).sum(axis=0)
+        np.testing.assert_allclose(found, total / np.linalg.norm(total), atol=5e-5)
+    pixels = embedder.preprocess(images[0])
+    assert (pixels if pixels.dtype.names is None else pixels["regions"]).shape[0] == 2
+
+
+def guided_model(backbone: EfficientNetLite, guide: str | None) -> TrainedModel:
+    """An untrained model without compact features, guided or not."""
+    overrides = ["model.embedding=24", "model.image.enhancement=self"]
+    if guide is not None:
+        overrides[1:] = ["model.image.enhancement=both", f"features.guide={guide}"]
+    text = {"encoder": "bigru", "gru_width": 16, "word_width": 8}
+    settings = load_settings(None, overrides, model={"text": text})
+    tokenizer = CaptionTokenizer.from_words(CAPTIONS, 12, 1)
+    torch.manual_seed(0)
+    encoder = build_dual_encoder(
+        settings.model,
+        backbone.width,
+        tokenizer.vocabulary_size,
+        guide_width=None if guide is None else 1280,
+    )
+    identity = None if guide is None else create_guide(guide).identity()
+    return TrainedModel(settings, encoder.eval(), None, tokenizer, backbone.identity(), identity)
 
 
 def test_image_file_index_and_feature_store_agree(

@@ -28,14 +28,15 @@ from user_itr.config.loading import load_settings
 from user_itr.data.captions import CaptionedImages
 from user_itr.data.images import load_image
 from user_itr.demo.sample_photos import PHOTOS, copy_sample_photos
-from user_itr.errors import CheckpointError
+from user_itr.errors import CheckpointError, ConfigError
 from user_itr.features.backbones.registry import create_backbone
 from user_itr.features.compact import Compactor
 from user_itr.features.guides.registry import create_guide
 from user_itr.hub.fetching import fetch_model
 from user_itr.model.building import build_dual_encoder
 from user_itr.model.checkpoint import TrainedModel, load_model, save_model
-from user_itr.model.exporting import LEAST_COSINE, export_model
+from user_itr.model.exporting import LEAST_COSINE, export_model, with_views
+from user_itr.model.graphs import ImageGraph
 from user_itr.model.onnx_files import Precision
 from user_itr.model.split_embeddings import SplitEmbeddings
 from user_itr.model.tokenizer import CaptionTokenizer
@@ -69,14 +70,19 @@ CAPTIONS = [
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, TrainedModel]:
-    """Untrained models of images: a BiGRU; a transformer guided by its backbone; by another."""
+    """Untrained models: a BiGRU; a transformer guided by its backbone; by another, of views."""
     backbone = create_backbone("efficientnet-lite0")
     bert = write_bert(tmp_path_factory.mktemp("bert"))
     found = {}
     for kind, encoder, guide, extra in (
         ("bigru", "bigru", None, ["model.image.enhancement=self", "model.text.pooling=mean"]),
         ("guided", str(bert), "efficientnet-lite0", ["model.image.pooling=max"]),
-        ("own guide", str(bert), "efficientnet-lite2", ["model.text.trainable_layers=1"]),
+        (
+            "views",
+            str(bert),
+            "efficientnet-lite2",
+            ["model.text.trainable_layers=1", "features.views=[whole, mirror, centre-80]"],
+        ),
     ):
         overrides = ["features.grid=3", "features.width=32", "model.embedding=24", *extra]
         if guide is not None:
@@ -160,7 +166,7 @@ def test_a_model_without_an_image_network_is_refused(precomputed, tmp_path):
     [
         ("bigru", "float16"),
         ("guided", "float16"),
-        ("own guide", "float16"),
+        ("views", "float16"),
         ("bigru", "float32"),
         ("bigru", "int8"),
     ],
@@ -182,6 +188,53 @@ def test_an_export_embeds_as_pytorch_does(models, photos, exported, kind, precis
     np.testing.assert_allclose(light.encode_pixels(pixels), ours, atol=1e-6)
     assert light.draft == embedder.draft
     assert (light.fingerprint == models[kind].fingerprint) == (precision != "int8")
+
+
+@pytest.mark.parametrize("guide", [True, False])
+def test_the_graph_of_views_is_what_pytorch_embeds(models, photos, guide):
+    """By the backbone's own pooled vector of the whole photo, and without a guide."""
+    model = with_views(models["guided" if guide else "bigru"], ("whole", "mirror-centre-80"))
+    embedder = Embedder(model, "cpu", "torch")
+    pixels = np.stack([embedder.preprocess(Image.open(path)) for path in photos])
+    with torch.inference_mode():
+        found = ImageGraph(model, embedder.backbone, None).eval()(torch.from_numpy(pixels))
+    np.testing.assert_allclose(found, embedder.encode_images(photos), atol=1e-5)
+
+
+def test_a_model_of_other_views_is_another_model(models, photos, tmp_path):
+    model = replace(models["bigru"], metrics={"rsum": 1.0})
+    assert with_views(model, ["whole"]) is model
+    viewed = with_views(model, ["whole", "mirror"])
+    embedded = split_embeddings(Embedder(viewed, "cpu", "torch"), photos)
+    export_model(viewed, tmp_path / "exported", embedded)
+    light, again = load(tmp_path / "exported"), load_model(tmp_path / "exported")
+    assert light.fingerprint == again.fingerprint == viewed.fingerprint != model.fingerprint
+    assert again.settings.features.views == ("whole", "mirror")
+    rsum = again.metrics["rsum"]
+    assert isinstance(rsum, float)
+    assert f", 2 views, dev rsum {rsum:.1f}" in light.description
+    assert rsum != 1.0
+    described = json.loads((tmp_path / "exported" / "exported.json").read_text("utf-8"))
+    assert (described["format_version"], described["views"]) == (2, ["whole", "mirror"])
+    for views in (["mirror"], ["whole", "upside-down"]):
+        with pytest.raises(ConfigError, match="view"):
+            with_views(model, views)
+
+
+def test_the_views_are_part_of_a_checkpoints_fingerprint(models, tmp_path):
+    model = models["bigru"]
+    features = model.settings.features.model_copy(update={"views": ("whole", "mirror")})
+    settings = model.settings.model_copy(update={"features": features})
+    save_model(tmp_path / "one", model)
+    save_model(tmp_path / "two", replace(model, settings=settings))
+    one, two = load_model(tmp_path / "one"), load_model(tmp_path / "two")
+    assert one.fingerprint != two.fingerprint
+
+
+def test_an_export_with_one_view_is_read_by_earlier_releases(exported):
+    described = json.loads((exported("bigru", "float16")[0] / "exported.json").read_text("utf-8"))
+    assert described["format_version"] == 1
+    assert "views" not in described
 
 
 def test_many_sentences_are_those_of_one_at_a_time(exported):
@@ -260,7 +313,7 @@ def test_an_int8_export_has_figures_of_its_own(photos, exported):
         (lambda folder: (folder / "frozen.bin").write_bytes(b"short"), "frozen.bin: has 5 bytes"),
         (lambda folder: (folder / "exported.json").write_text("{"), "not valid JSON"),
         (lambda folder: (folder / "exported.json").write_text("{}"), "exported.json: fingerprint"),
-        (lambda folder: edit(folder, format_version=2), "reads up to 1; upgrade"),
+        (lambda folder: edit(folder, format_version=3), "reads up to 2; upgrade"),
         (lambda folder: edit(folder, files={"../other": 1}), "is missing"),
         (
             lambda folder: edit(folder, regions={"width": 10**9, "height": 1, "resample": 3}),

@@ -15,11 +15,15 @@ from user_itr.config.loading import load_settings
 from user_itr.config.settings import Settings
 from user_itr.data.readers import load_captions
 from user_itr.errors import ConfigError, FeatureError
+from user_itr.evaluation.metrics import evaluate_embeddings
 from user_itr.features.backbones.registry import create_backbone
 from user_itr.features.compact import Compactor
-from user_itr.features.mirrored import MirroredBackbone, open_mirrored
 from user_itr.features.regions import Regions, open_regions
 from user_itr.features.store import FeatureStore
+from user_itr.features.viewed import ViewedBackbone, open_view
+from user_itr.features.views import View
+from user_itr.model.embedder import load
+from user_itr.model.split_embeddings import embed_split
 from user_itr.training.preparation import prepare
 from user_itr.training.views import RandomViews
 
@@ -117,7 +121,8 @@ def test_mirrored_features_are_those_of_mirrored_files(pictures: Path, tmp_path:
     split = load_captions(pictures, "train")
     assert split.image_paths is not None
     [regions] = open_regions([split], "efficientnet-lite0", pictures, tmp_path / "store")
-    mirrored = open_mirrored(split, regions, pictures, tmp_path / "store")
+    mirror = View("mirror")
+    mirrored = open_view(mirror, split, regions, pictures, tmp_path / "store")
     backbone = create_backbone("efficientnet-lite0")
     for row, path in zip(mirrored.rows[:2], split.image_paths[:2], strict=True):
         with Image.open(path) as image:
@@ -125,7 +130,28 @@ def test_mirrored_features_are_those_of_mirrored_files(pictures: Path, tmp_path:
         expected = backbone.encode(backbone.preprocess(turned)[None])[0].half().numpy()
         np.testing.assert_allclose(mirrored.array[row], expected, atol=2e-2)
     assert not np.allclose(mirrored.array[:], regions.array[:], atol=0.1)
-    assert FeatureStore.open(tmp_path / "store" / "mirrored").matches(MirroredBackbone(backbone))
+    store = FeatureStore.open(tmp_path / "store" / "mirror")
+    assert store.matches(ViewedBackbone(backbone, mirror))
+    assert not store.matches(ViewedBackbone(backbone, View("centre-85")))
+
+
+def test_training_measures_the_views_that_search_sees(pictures: Path, tmp_path: Path) -> None:
+    names = "features.views=[whole, mirror, centre-60]"
+    settings = lite0_settings(pictures, tmp_path / "store", names, "training.epochs=1")
+    trainer = start(settings, tmp_path / "run")
+    metrics = trainer.fit()
+    assert metrics is not None
+    assert len(trainer.prepared.dev.views) == 2
+    embedder = load(tmp_path / "run", "cpu", "torch")
+    embedded = embed_split(embedder, "dev", silent)
+    split = embedded.split
+    found = evaluate_embeddings(embedded.images, embedded.captions, split.caption_image)
+    assert found.rsum == pytest.approx(metrics.rsum)
+    assert split.image_paths is not None
+    seen = embedder.encode_images(list(split.image_paths))
+    np.testing.assert_allclose(embedded.images, seen, atol=1e-5)
+    plain = lite0_settings(pictures, tmp_path / "store", "training.epochs=1")
+    assert start(plain, tmp_path / "plain").prepared.dev.views == ()
 
 
 def test_a_run_on_views_resumes_to_the_same_end(pictures: Path, tmp_path: Path) -> None:
@@ -156,11 +182,11 @@ def test_bad_views(pictures: Path, scan_set: Path, tmp_path: Path) -> None:
         "features.grid=null",
         "features.crop=1",
     )
-    with pytest.raises(FeatureError, match="has no images to mirror"):
+    with pytest.raises(FeatureError, match="has no images to see another way"):
         prepare(settings, silent)
     settings = lite0_settings(pictures, tmp_path / "store")
     prepare(settings, silent)
-    manifest = tmp_path / "store" / "mirrored" / "manifest.json"
-    manifest.write_text(manifest.read_text("utf-8").replace('"mirrored": true', '"other": true'))
+    manifest = tmp_path / "store" / "mirror" / "manifest.json"
+    manifest.write_text(manifest.read_text("utf-8").replace('"view": "mirror"', '"view": "other"'))
     with pytest.raises(FeatureError, match="remove this folder"):
         prepare(settings, silent)

@@ -38,6 +38,12 @@ def export_command(
         "--license",
         help="For the card, by the name of the Hugging Face hub: apache-2.0, cc-by-nc-4.0, other.",
     ),
+    views: str | None = typer.Option(
+        None,
+        "--views",
+        help="Average the vectors of these views of a photo: whole,mirror,centre-85 for instance, "
+        "which is a model of its own too. By default those of the training.",
+    ),
 ) -> None:
     """Write a model to share, for ONNX Runtime: checked, no paths of this machine in it.
 
@@ -57,11 +63,13 @@ def export_command(
         from user_itr.model.card import check_licence
         from user_itr.model.checkpoint import load_model
         from user_itr.model.embedder import Embedder
-        from user_itr.model.exporting import export_model
+        from user_itr.model.exporting import export_model, with_views
         from user_itr.model.split_embeddings import embed_split, load_split
         from user_itr.model.vocabulary import Vocabulary
     check_licence(license)
     trained = load_model(model)
+    if views is not None:
+        trained = with_views(trained, views.split(","))
     embedded = None
     if calibrate:
         embedder = Embedder(trained)

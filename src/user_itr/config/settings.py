@@ -1,125 +1,19 @@
 """Every setting of a training run, with defaults that work, units and ranges.
 
-Models are frozen and refuse unknown keys. The whole tree goes into each checkpoint.
+The whole tree goes into each checkpoint.
 """
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    ValidationInfo,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, model_validator
 
-Probability = Annotated[float, Field(ge=0.0, lt=1.0)]
-
-MOST = 65_536
-"""Of any width or count inside of the network: far beyond all that fits, and short of overflow."""
+from user_itr.config.frozen import MOST, Frozen, Probability
+from user_itr.config.inputs import DataSettings, FeatureSettings
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", allow_inf_nan=False, coerce_numbers_to_str=True
-    )
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _refuse_true_and_false(cls, value: object, info: ValidationInfo) -> object:
-        kind = cls.model_fields[str(info.field_name)].annotation
-        if isinstance(value, bool) and kind is not bool:
-            raise ValueError("expected a value, got true/false")
-        return value
-
-
-class DataSettings(_Frozen):
-    """Where the captioned images are."""
-
-    path: Path | None = Field(default=None, description="folder or JSON file of the captioned set")
-    format: str = Field(default="auto", description="reader's name, or auto")
-    images: Path | None = Field(
-        default=None, description="image folder, where it is not beside the captions"
-    )
-    train_split: str = "train"
-    dev_split: str = "dev"
-    dev_captions: int | None = Field(
-        default=None,
-        ge=1,
-        le=1_000_000_000,
-        description="evaluate only the first captions of the dev split, and their images; the "
-        "published code takes 5,000",
-    )
-
-
-class FeatureSettings(_Frozen):
-    """Region features, and how they are made compact before the model sees them."""
-
-    backbone: str = Field(
-        default="efficientnet-lite0", description="name in the registry of backbones"
-    )
-    store: Path | None = Field(
-        default=None, description="feature store; by default one in the cache folder"
-    )
-    grid: int | None = Field(
-        default=None,
-        ge=1,
-        le=MOST,
-        description="average-pool the square grid of regions to grid x grid",
-    )
-    width: int | None = Field(
-        default=None,
-        ge=1,
-        le=MOST,
-        description="project regions to this width by PCA, fitted on the train split",
-    )
-    whitening: float = Field(
-        default=0.0, ge=0, le=1, description="exponent of whitening: 0 plain PCA, 1 equal variances"
-    )
-
-    mirror: bool = Field(
-        default=False, description="train on mirror images too; they get a store of their own"
-    )
-    crop: float = Field(
-        default=1.0,
-        gt=0,
-        le=1,
-        description="in training, pool a random window that keeps this share of the grid's sides",
-    )
-    guide: str | None = Field(
-        default=None,
-        description="frozen image encoder whose global embedding guides CGE: "
-        "transformers:PATH_OR_NAME, open_clip:NAME, or a backbone's pooled vector",
-    )
-    guide_width: int | None = Field(
-        default=None,
-        ge=1,
-        le=MOST,
-        description="project guide embeddings to this width by PCA, fitted on the train split",
-    )
-
-    @model_validator(mode="after")
-    def _window_of_a_grid(self) -> FeatureSettings:
-        if self.crop < 1 and self.grid is None:
-            raise ValueError("features.crop needs features.grid; give both, or leave out crop")
-        return self
-
-    @property
-    def augmented(self) -> bool:
-        """Whether training sees other views than the stored one."""
-        return self.mirror or self.crop < 1
-
-    @property
-    def compact(self) -> bool:
-        """Whether regions are to be made compact."""
-        return self.grid is not None or self.width is not None
-
-
-class ImageSettings(_Frozen):
+class ImageSettings(Frozen):
     """Image branch."""
 
     enhancement: Literal["none", "self", "clip", "both"] = Field(
@@ -162,7 +56,7 @@ class ImageSettings(_Frozen):
         return self.enhancement in ("clip", "both")
 
 
-class TextSettings(_Frozen):
+class TextSettings(Frozen):
     """Text branch."""
 
     encoder: str = Field(
@@ -205,7 +99,7 @@ class TextSettings(_Frozen):
     )
 
 
-class ModelSettings(_Frozen):
+class ModelSettings(Frozen):
     """The dual encoder."""
 
     embedding: int = Field(default=1024, ge=2, le=MOST, description="D, width of the joint space")
@@ -213,7 +107,7 @@ class ModelSettings(_Frozen):
     text: TextSettings = TextSettings()
 
 
-class MomentumSettings(_Frozen):
+class MomentumSettings(Frozen):
     """Momentum encoders and queues."""
 
     momentum: float = Field(default=0.999, ge=0, le=1)
@@ -235,7 +129,7 @@ class MomentumSettings(_Frozen):
     )
 
 
-class ObjectiveSettings(_Frozen):
+class ObjectiveSettings(Frozen):
     """What training minimises: one family, each with a batch's part and a queue's part."""
 
     kind: Literal["uto", "triplet", "infonce"] = "uto"
@@ -274,7 +168,7 @@ class ObjectiveSettings(_Frozen):
         return self
 
 
-class OptimizerSettings(_Frozen):
+class OptimizerSettings(Frozen):
     """AdamW, its rates and their schedule."""
 
     rate: float = Field(
@@ -294,7 +188,7 @@ class OptimizerSettings(_Frozen):
     decay_factor: float = Field(default=0.1, gt=0, le=1)
 
 
-class TrainingSettings(_Frozen):
+class TrainingSettings(Frozen):
     """The loop."""
 
     epochs: int = Field(default=20, ge=1, le=1_000_000)
@@ -353,7 +247,7 @@ class TrainingSettings(_Frozen):
     )
 
 
-class Settings(_Frozen):
+class Settings(Frozen):
     """A whole training run."""
 
     data: DataSettings = DataSettings()

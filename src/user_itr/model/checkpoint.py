@@ -384,7 +384,10 @@ def _fingerprint(config: CheckpointConfig) -> str:
     if config.exported_from is not None:
         return config.exported_from
     parts = [config.weights_sha256, config.transformer, config.packaged_weights, config.features]
-    parts += [config.settings.get("model"), config.settings.get("features", {}).get("grid")]
+    features = config.settings.get("features", {})
+    parts += [config.settings.get("model"), features.get("grid")]
     if config.guide is not None:
         parts.append(config.guide)
+    if len(views := features.get("views", ())) > 1:
+        parts.append(views)
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

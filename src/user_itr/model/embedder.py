@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -24,7 +24,9 @@ from user_itr.features.guides.registry import create_guide, pooled_backbone
 from user_itr.features.preprocessing import Preprocess, RegionsAndGuide
 from user_itr.features.regions import PRECOMPUTED
 from user_itr.features.runtime import best_device, with_runtime
+from user_itr.features.views import named_views, preprocess_views
 from user_itr.model.checkpoint import TrainedModel, load_model
+from user_itr.model.image_encoder import mean_of_views
 from user_itr.model.token_encoders import TransformerTokens
 from user_itr.model.tokenizer import CPU_TOKENS, TokenizedCaptions
 from user_itr.pretrained import DEFAULT
@@ -76,6 +78,7 @@ class Embedder:
         self.fingerprint = model.fingerprint
         guide = model.guide_compactor
         self.guide_compactor = None if guide is None else guide.to(self.device)
+        self.views = named_views(model.settings.features.views)
         self._backbone: Backbone | None = None
         self._guide: Backbone | None = None
         if text_dtype == "bfloat16":
@@ -96,6 +99,8 @@ class Embedder:
             _without_folders(settings.model.text.encoder),
             f"{self.dim} wide",
         ]
+        if len(self.views) > 1:
+            parts.append(f"{len(self.views)} views")
         rsum = self.model.metrics.get("rsum")
         if isinstance(rsum, int | float):
             parts.append(f"dev rsum {rsum:.1f}")
@@ -178,17 +183,20 @@ class Embedder:
         """Scale one RGB image to the networks' input; see `Backbone.preprocess`.
 
         Returns:
-            The backbone's pixels. With a guide that is another network, an array without
-            dimensions whose fields "regions" and "guide" hold the pixels of each.
+            The backbone's pixels, of several views one after the other: (V, ...). With a guide that
+            is another network, an array without dimensions whose fields "regions" and "guide" hold
+            the pixels of each; the guide sees the whole image alone.
         """
+        regions = preprocess_views(self.backbone.preprocess, self.views)
         if self.guide is None:
-            return self.backbone.preprocess(image)
-        return RegionsAndGuide(self.backbone.preprocess, self.guide.preprocess)(image)
+            return regions(image)
+        return RegionsAndGuide(regions, self.guide.preprocess)(image)
 
     @property
     def worker_preprocess(self) -> Preprocess | None:
         """`preprocess` for worker processes; see `Backbone.worker_preprocess`."""
-        regions = self.backbone.worker_preprocess
+        one = self.backbone.worker_preprocess
+        regions = None if one is None else preprocess_views(one, self.views)
         if self.guide is None or regions is None:
             return regions
         guide = self.guide.worker_preprocess
@@ -196,14 +204,18 @@ class Embedder:
 
     def encode_pixels(self, pixels: np.ndarray) -> np.ndarray:
         """Embed one batch of stacked `preprocess` results: (N, ...) to (N, D) float32."""
-        if pixels.dtype.names is None:
-            return self.encode_regions(_stored(self.backbone.encode(pixels)))
-        assert self.guide is not None
-        regions = self.backbone.encode(np.ascontiguousarray(pixels["regions"]))
-        guides = self.guide.encode(np.ascontiguousarray(pixels["guide"]))
-        return self.encode_regions(_stored(regions), guides=_stored(guides)[:, 0])
+        guides, seen = None, pixels
+        if pixels.dtype.names is not None:
+            assert self.guide is not None
+            guides = _stored(self.guide.encode(np.ascontiguousarray(pixels["guide"])))[:, 0]
+            seen = np.ascontiguousarray(pixels["regions"])
+        count = len(self.views)
+        if count > 1:
+            seen = seen.reshape(-1, *seen.shape[2:])
+        regions, rows = _stored(self.backbone.encode(seen)), np.arange(len(seen))
+        views = [(regions, rows[number::count]) for number in range(count)]
+        return self.encode_views(views, guides=guides)
 
-    @torch.inference_mode()
     def encode_regions(
         self,
         regions: np.ndarray,
@@ -230,18 +242,44 @@ class Embedder:
         """
         if rows is None:
             rows = np.arange(len(regions))
-        embeddings = np.empty((len(rows), self.dim), dtype=np.float32)
-        for start in range(0, len(rows), batch_size):
-            raw = torch.from_numpy(regions[rows[start : start + batch_size]].astype(np.float32))
-            block = _compact(raw.to(self.device), self.compactor)
-            guide = None
-            if self.model.guide is not None:
-                given = None if guides is None else guides[start : start + len(raw)]
-                guide = self._guide_block(raw, given)
-            output = self.encoder.image(block, guide=guide)
-            embeddings[start : start + len(raw)] = output.cpu().numpy()
+        return self.encode_views([(regions, rows)], batch_size, guides, advance)
+
+    @torch.inference_mode()
+    def encode_views(
+        self,
+        views: Sequence[tuple[np.ndarray, np.ndarray]],
+        batch_size: int = 256,
+        guides: np.ndarray | None = None,
+        advance: Advance | None = None,
+    ) -> np.ndarray:
+        """Embed images by the raw region features of several views of them.
+
+        Args:
+            views: features (R, K, d) and rows (N,) of each view, the whole image first.
+            batch_size: as in `encode_regions`, as are the others.
+            guides: of the whole images, as is what a model takes in their place.
+            advance: told (done, total) after each pass.
+
+        Returns:
+            (N, D) float32, unit-norm; see `mean_of_views`.
+
+        Raises:
+            FeatureError: if the model needs guides and there are none.
+        """
+        count = len(views[0][1])
+        embeddings = np.empty((count, self.dim), dtype=np.float32)
+        for start in range(0, count, batch_size):
+            part = slice(start, min(start + batch_size, count))
+            outputs, guide = [], None
+            for number, (regions, rows) in enumerate(views):
+                raw = torch.from_numpy(regions[rows[part]].astype(np.float32))
+                if number == 0 and self.model.guide is not None:
+                    guide = self._guide_block(raw, None if guides is None else guides[part])
+                block = _compact(raw.to(self.device), self.compactor)
+                outputs.append(self.encoder.image(block, guide=guide))
+            embeddings[part] = mean_of_views(torch.stack(outputs, dim=1)).cpu().numpy()
             if advance is not None:
-                advance(start + len(raw), len(rows))
+                advance(part.stop, count)
         return embeddings
 
     def _guide_block(self, raw: Tensor, given: np.ndarray | None) -> Tensor:

@@ -18,11 +18,12 @@ import torch
 from PIL import Image
 
 from user_itr.data.images import load_image
-from user_itr.errors import CheckpointError, UserItrError
+from user_itr.errors import CheckpointError, ConfigError, UserItrError
 from user_itr.evaluation.metrics import CrossModalMetrics, evaluate_embeddings
 from user_itr.features.onnx_export import export_graph
-from user_itr.features.preprocessing import RegionsAndGuide, Squash
+from user_itr.features.preprocessing import Squash
 from user_itr.features.regions import PRECOMPUTED
+from user_itr.features.views import named_views
 from user_itr.model.card import CARD_FILE, UNKNOWN_LICENCE, Figures, model_card
 from user_itr.model.checkpoint import CONFIG_FILE, TrainedModel, new_folder, write_model
 from user_itr.model.checkpoint import WEIGHTS_FILE as CHECKPOINT_WEIGHTS
@@ -74,7 +75,8 @@ def export_model(
     Args:
         model: to be exported.
         out: folder to make.
-        embedded: the dev split by this model, to check the export.
+        embedded: the dev split by this model, to check the export, and to measure the model where
+            it has no metrics.
         precision: of the stored weights; they are float32 again when loaded.
         licence: of the model, for its card; see `check_licence`.
 
@@ -86,7 +88,12 @@ def export_model(
             computes different embeddings.
         MissingExtraError: if the exporter is not installed.
     """
-    model = _without_paths(model)
+    model, metrics = _without_paths(model), None
+    if embedded is not None:
+        split = embedded.split
+        metrics = evaluate_embeddings(embedded.images, embedded.captions, split.caption_image)
+        if not model.metrics:
+            model = replace(model, metrics={"split": split.split, **metrics.to_dict()})
     with new_folder(out) as folder:
         fingerprint = write_model(
             folder,
@@ -95,12 +102,9 @@ def export_model(
             exported_from=model.fingerprint or None,
         )
         cosine = add_graphs(folder, replace(model, fingerprint=fingerprint), precision, embedded)
-        metrics = None
-        if embedded is not None and precision != "int8":
-            split = embedded.split
-            metrics = evaluate_embeddings(embedded.images, embedded.captions, split.caption_image)
-        elif embedded is not None and embedded.split.image_paths is not None:
-            metrics = _measure(folder, embedded)
+        if embedded is not None and precision == "int8":
+            seen = embedded.split.image_paths is not None
+            metrics = _measure(folder, embedded) if seen else None
         figures = None
         if embedded is not None and metrics is not None:
             counts = len(embedded.images), len(embedded.captions)
@@ -108,6 +112,28 @@ def export_model(
         card = model_card(out.resolve().name, read_exported(folder), figures, licence)
         (folder / CARD_FILE).write_text(card, "utf-8")
         return cosine
+
+
+def with_views(model: TrainedModel, names: Sequence[str]) -> TrainedModel:
+    """The model of other views: with a fingerprint of its own, without metrics; see `named_views`.
+
+    Raises:
+        ConfigError: if a view is unknown or repeats, or the first is not the whole photograph.
+    """
+    try:
+        views = tuple(view.name for view in named_views(names))
+    except ValueError as error:
+        raise ConfigError(f"{error}.") from None
+    features = model.settings.features
+    if views == features.views:
+        return model
+    features = features.model_copy(update={"views": views})
+    return replace(
+        model,
+        settings=model.settings.model_copy(update={"features": features}),
+        metrics={},
+        fingerprint=hashlib.sha256(" ".join((model.fingerprint, *views)).encode()).hexdigest(),
+    )
 
 
 def _measure(folder: Path, embedded: SplitEmbeddings) -> CrossModalMetrics:
@@ -123,7 +149,10 @@ def _measure(folder: Path, embedded: SplitEmbeddings) -> CrossModalMetrics:
 
 
 def _describe(folder: Path, exported: Exported) -> None:
-    text = json.dumps(exported.model_dump(mode="json"), indent=1, ensure_ascii=False)
+    values = exported.model_dump(mode="json")
+    if len(exported.views) == 1:  # earlier releases do not know them
+        del values["views"]
+    text = json.dumps(values, indent=1, ensure_ascii=False)
     (folder / DESCRIPTION_FILE).write_text(text + "\n", "utf-8")
 
 
@@ -164,7 +193,9 @@ def add_graphs(
         names.append(CHECKPOINT_WEIGHTS)
     if model.vocabulary is not None:
         names.append(VOCABULARY_FILE)
+    views = model.settings.features.views
     exported = Exported(
+        format_version=1 if len(views) == 1 else 2,
         fingerprint=fingerprint,
         description=description,
         dim=embedder.dim,
@@ -172,6 +203,7 @@ def add_graphs(
         max_tokens=longest_sentence(model),
         regions=regions,
         guide=guide,
+        views=views,
         draft=embedder.draft,
         files={name: (folder / name).stat().st_size for name in names},
     )
@@ -203,12 +235,12 @@ def _inputs(embedder: Embedder) -> tuple[Pixels, Pixels | None]:
             "the model was trained on precomputed features and has no image network; only a model "
             "that was trained on images can be exported."
         )
-    seen = embedder.worker_preprocess
-    if isinstance(seen, Squash):
-        return _pixels(seen), None
-    if isinstance(seen, RegionsAndGuide):
-        regions, guide = seen.regions, seen.guide
-        if isinstance(regions, Squash) and isinstance(guide, Squash):
+    regions = embedder.backbone.worker_preprocess
+    guide = None if embedder.guide is None else embedder.guide.worker_preprocess
+    if isinstance(regions, Squash):
+        if embedder.guide is None:
+            return _pixels(regions), None
+        if isinstance(guide, Squash):
             return _pixels(regions), _pixels(guide)
     also = f" guided by {embedder.model.guide['backbone']}" if embedder.model.guide else ""
     raise CheckpointError(

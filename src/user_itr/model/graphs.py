@@ -17,6 +17,7 @@ from user_itr.features.backbones.base import Backbone
 from user_itr.features.compact import Compactor
 from user_itr.features.extraction import FLOAT16_MAX
 from user_itr.model.checkpoint import TrainedModel
+from user_itr.model.image_encoder import mean_of_views
 from user_itr.model.pooling import GeneralizedPooling
 from user_itr.model.token_encoders import BiGRUTokens, TokenEncoder, TransformerTokens
 
@@ -62,6 +63,7 @@ class ImageGraph(nn.Module):
     def __init__(self, model: TrainedModel, backbone: Backbone, guide: Backbone | None) -> None:
         super().__init__()
         self.backbone, self.guide = backbone, guide
+        self.views = len(model.settings.features.views)
         self.pooled = model.guide is not None and guide is None
         self.compact = _Compact(model.compactor)
         self.guide_compact = _Compact(model.guide_compactor)
@@ -71,17 +73,20 @@ class ImageGraph(nn.Module):
             self.image.pooling = _TabledPooling(self.image.pooling, regions)
 
     def forward(self, regions: Tensor, guide: Tensor | None = None) -> Tensor:
-        """Encode the results of both networks' `preprocess`, (B, ...) each."""
+        """Encode the results of both networks' `preprocess`, (B, ...) each, or (B, V, ...)."""
+        if self.views > 1:
+            regions = regions.flatten(0, 1)
         raw = _stored(self.backbone(regions))
         vector: Tensor | None = None
         if self.guide is not None:
             vector = _stored(self.guide(guide))
         elif self.pooled:
-            vector = raw.mean(dim=1, keepdim=True).half().float()
+            whole = raw.reshape(-1, self.views, *raw.shape[1:])[:, 0]
+            vector = whole.mean(dim=1, keepdim=True).half().float()
         if vector is not None:
-            vector = self.guide_compact(vector)[:, 0]
+            vector = self.guide_compact(vector).expand(-1, self.views, -1).flatten(0, 1)
         embeddings: Tensor = self.image(self.compact(raw), guide=vector)
-        return embeddings
+        return mean_of_views(embeddings.reshape(-1, self.views, embeddings.shape[1]))
 
 
 class _Compact(nn.Module):

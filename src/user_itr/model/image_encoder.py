@@ -78,6 +78,14 @@ class ImageEncoder(nn.Module):
         return F.normalize(pooled if residual is None else pooled + residual.float(), dim=-1)
 
 
+def mean_of_views(vectors: Tensor) -> Tensor:
+    """The unit vector of images of which V views were encoded: (B, V, D) to (B, D).
+
+    It has the direction of the mean; that of a single view is the view's own, to the last bit.
+    """
+    return vectors[:, 0] if vectors.shape[1] == 1 else F.normalize(vectors.sum(dim=1), dim=-1)
+
+
 def drop_regions(
     regions: Tensor, mask: Tensor | None, share: float, draws: torch.Generator | None = None
 ) -> tuple[Tensor, Tensor | None]:

@@ -18,6 +18,7 @@ from user_itr.data.readers import load_captions
 from user_itr.errors import ConfigError, FeatureError
 from user_itr.features.regions import Regions, open_guides, open_regions
 from user_itr.features.store import FeatureStore
+from user_itr.features.viewed import open_view
 from user_itr.model.embedder import Embedder
 from user_itr.runtime.dual_encoders.encoder import PublishedEncoder
 
@@ -115,10 +116,13 @@ def embed_loaded(
             )
         _require_kind(path, opened, wanted)
         guides = opened.array[opened.rows, 0]
+    seen = [regions]
+    for view in embedder.views[1:]:
+        with progress(f"extracting features of the view {view.name}") as advance:
+            seen.append(open_view(view, captioned, regions, path, store, advance))
     with progress("embedding images") as advance:
-        images = embedder.encode_regions(
-            regions.array, regions.rows, guides=guides, advance=advance
-        )
+        views = [(one.array, one.rows) for one in seen]
+        images = embedder.encode_views(views, guides=guides, advance=advance)
     with progress("embedding captions") as advance:
         captions = embedder.encode_text(captioned.captions, advance=advance)
     return SplitEmbeddings(captioned, images, captions)

@@ -188,7 +188,7 @@ class CaptionTokenizer:
         """
         from transformers import AutoTokenizer
 
-        from user_itr.config.settings import MOST
+        from user_itr.config.frozen import MOST
         from user_itr.model.pretrained_text import from_pretrained
 
         try:

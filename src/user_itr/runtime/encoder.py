@@ -13,6 +13,7 @@ from PIL import Image
 from user_itr.data.pictures import caption_list
 from user_itr.errors import CheckpointError
 from user_itr.features.preprocessing import Preprocess, RegionsAndGuide, Squash
+from user_itr.features.views import named_views, preprocess_views
 from user_itr.model.tokenizer import CPU_TOKENS, CaptionTokenizer
 from user_itr.model.vocabulary import Vocabulary
 from user_itr.runtime.exported import (
@@ -53,7 +54,7 @@ class OnnxEncoder(PictureEncoder):
         self.draft = exported.draft
         self._max_tokens = exported.max_tokens
         self._sentences = 0
-        regions = _squash(exported.regions)
+        regions = preprocess_views(_squash(exported.regions), named_views(exported.views))
         self._preprocess: Preprocess = (
             regions if exported.guide is None else RegionsAndGuide(regions, _squash(exported.guide))
         )
@@ -113,8 +114,9 @@ class OnnxEncoder(PictureEncoder):
         """Scale one RGB image to the networks' input.
 
         Returns:
-            uint8 (height, width, 3); with a guide that is another network, an array without
-            dimensions whose fields "regions" and "guide" hold the pixels of each.
+            uint8 (height, width, 3), of V views (V, height, width, 3); with a guide that is another
+            network, an array without dimensions whose fields "regions" and "guide" hold the pixels
+            of each.
         """
         return self._preprocess(image)
 

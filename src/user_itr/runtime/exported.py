@@ -16,6 +16,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
+from user_itr.config.frozen import ViewNames
 from user_itr.errors import CheckpointError
 from user_itr.files import parse_json
 
@@ -24,7 +25,8 @@ TEXT_FILE = "text.onnx"
 IMAGE_FILE = "image.onnx"
 WEIGHTS_FILE = "frozen.bin"
 TOKENIZER_FILE = "tokenizer.json"
-FORMAT_VERSION: Literal[1] = 1
+FORMAT_VERSION = 2
+"""Of models with several views; 1, which earlier releases read too, of the others."""
 
 
 class Pixels(BaseModel):
@@ -54,7 +56,8 @@ class Exported(BaseModel):
         precision: of the stored weights: float16, float32 or int8.
         max_tokens: longer sentences are cut.
         regions: input of the backbone.
-        guide: input of the guide where that is another network.
+        guide: input of the guide where that is another network; it sees the whole image alone.
+        views: of an image, that the backbone sees; see `named_views`.
         draft: see `Backbone.draft`.
         calibration: of earlier releases; nothing reads it.
         files: size in bytes of each of the other files.
@@ -63,7 +66,7 @@ class Exported(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     format: Literal["user-itr exported model"] = "user-itr exported model"
-    format_version: Literal[1] = FORMAT_VERSION
+    format_version: Literal[1, 2] = 1
     fingerprint: str
     description: str
     dim: int = Field(gt=0)
@@ -71,6 +74,7 @@ class Exported(BaseModel):
     max_tokens: int = Field(gt=0)
     regions: Pixels
     guide: Pixels | None
+    views: ViewNames = ("whole",)
     draft: int | None
     calibration: JsonValue = None
     files: dict[str, int]

@@ -10,6 +10,7 @@ import torch
 
 from user_itr.evaluation.metrics import CrossModalMetrics, evaluate_embeddings
 from user_itr.model.dual_encoder import DualEncoder
+from user_itr.model.image_encoder import mean_of_views
 from user_itr.model.tokenizer import CPU_TOKENS
 from user_itr.training.preparation import Split
 from user_itr.training.ranks import Ranks
@@ -44,13 +45,15 @@ def evaluate_split(
     captions = np.zeros((len(split.captions), width), dtype=np.float32)
     with autocast():
         for start in range(first, len(images), step):
-            rows = split.rows[start : start + BATCH]
-            regions = torch.from_numpy(np.asarray(split.regions[rows], dtype=np.float32))
+            part = slice(start, start + BATCH)
             guides = None
             if split.guides is not None:
-                guides = torch.from_numpy(split.guides[start : start + BATCH]).float().to(device)
-            output = model.image(regions.to(device), guide=guides)
-            images[start : start + BATCH] = output.cpu().numpy()
+                guides = torch.from_numpy(split.guides[part]).float().to(device)
+            outputs = []
+            for array, rows in ((split.regions, split.rows), *split.views):
+                regions = torch.from_numpy(np.asarray(array[rows[part]], dtype=np.float32))
+                outputs.append(model.image(regions.to(device), guide=guides))
+            images[part] = mean_of_views(torch.stack(outputs, dim=1)).cpu().numpy()
         texts, text_of_caption = split.captions.distinct()
         own = slice(0, None) if ranks is None else slice(ranks.index, None, ranks.count)
         most = CPU_TOKENS if device.type == "cpu" else None

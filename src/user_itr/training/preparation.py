@@ -18,8 +18,9 @@ from user_itr.data.readers import load_captions
 from user_itr.errors import ConfigError, FeatureError
 from user_itr.features.compact import fit_compactor
 from user_itr.features.guides.registry import require_guide_name
-from user_itr.features.mirrored import open_mirrored
 from user_itr.features.regions import Regions, cache_folder, open_guides, open_regions
+from user_itr.features.viewed import open_view
+from user_itr.features.views import View, named_views
 from user_itr.model.building import BIGRU, build_dual_encoder
 from user_itr.model.checkpoint import TrainedModel, compact_width
 from user_itr.model.tokenizer import CaptionTokenizer, TokenizedCaptions
@@ -46,6 +47,7 @@ class Split:
         states: cached token states, or None.
         guides: (N, G) float16 guide embeddings, one an image, compact where the settings say so;
             None without CGE.
+        views: regions and rows of the model's further views of the images; the dev split's alone.
     """
 
     images: CaptionedImages
@@ -54,6 +56,7 @@ class Split:
     captions: TokenizedCaptions
     states: np.ndarray | None
     guides: np.ndarray | None = None
+    views: tuple[tuple[np.ndarray, np.ndarray], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -133,6 +136,9 @@ def prepare(
     augmented = settings.features.augmented
     train = _split(model, train_images, train_raw, progress, compact=not augmented)
     dev = _split(model, dev_images, dev_raw, progress)
+    further = named_views(settings.features.views)[1:]
+    seen = [_viewed(view, settings, dev_images, dev_raw.regions, progress) for view in further]
+    dev = replace(dev, views=tuple(_compact(model, regions) for regions in seen))
     regions: RegionSource = StoredRegions(train.regions, train.rows)
     if augmented:
         regions = _random_views(settings, train_images, train_raw.regions, model, progress)
@@ -264,15 +270,27 @@ def _random_views(
     model: TrainedModel,
     progress: Progress,
 ) -> RandomViews:
-    features = settings.features
-    assert settings.data.path is not None
     views = [regions]
-    if features.mirror:
-        with progress("extracting features of mirror images") as advance:
-            views.append(
-                open_mirrored(images, regions, settings.data.path, features.store, advance)
-            )
-    return RandomViews(views, model.compactor, features.crop)
+    if settings.features.mirror:
+        views.append(_viewed(View("mirror"), settings, images, regions, progress))
+    return RandomViews(views, model.compactor, settings.features.crop)
+
+
+def _viewed(
+    view: View, settings: Settings, images: CaptionedImages, regions: Regions, progress: Progress
+) -> Regions:
+    data, store = settings.data.path, settings.features.store
+    assert data is not None
+    with progress(f"extracting features of the view {view.name}") as advance:
+        return open_view(view, images, regions, data, store, advance)
+
+
+def _compact(model: TrainedModel, regions: Regions) -> tuple[np.ndarray, np.ndarray]:
+    """What the model sees of stored regions, and each image's row in it."""
+    if model.compactor is None:
+        return regions.array, regions.rows
+    compact = model.compactor.apply_to(regions.array, regions.rows)
+    return compact, np.arange(len(compact), dtype=np.int64)
 
 
 def _split(
@@ -283,9 +301,8 @@ def _split(
     compact: bool = True,
 ) -> Split:
     regions, rows = raw.regions.array, raw.regions.rows
-    if compact and model.compactor is not None:
-        regions = model.compactor.apply_to(regions, rows)
-        rows = np.arange(len(images), dtype=np.int64)
+    if compact:
+        regions, rows = _compact(model, raw.regions)
     guides = None
     if raw.guides is not None:
         guides = raw.guides.array[raw.guides.rows]
