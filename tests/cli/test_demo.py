@@ -73,7 +73,7 @@ def test_photos_of_the_package_are_found_by_words(
     done = command("demo", "--out", "try")
     assert done.code == 0, done.err
     assert re.findall(r"^(\d)\. ", done.out, re.MULTILINE) == ["1", "2", "3"]
-    best = re.findall(r"^ +1 +\d+ % +\d\.\d{4} +\S+/(\S+)$", done.out, re.MULTILINE)
+    best = re.findall(r"^ +1 +\w+ +\d+ % +\d\.\d{4} +\S+/(\S+)$", done.out, re.MULTILINE)
     assert best == ["camera.jpg", "astronaut.jpg", "cat.jpg", "hubble.jpg"]
     assert "http://127.0.0.1:8765/" in done.out
     again = command("demo", "--out", "try")
