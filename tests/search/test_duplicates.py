@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import shutil
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,14 @@ from made_rows import content, file, unit
 from PIL import Image
 
 from user_itr.search.albums import Albums
-from user_itr.search.duplicates import NEAR_COSINE, find_copies, same_shape, stacked
+from user_itr.search.duplicates import (
+    NEAR_COSINE,
+    Seen,
+    find_copies,
+    may_be_copies,
+    same_shape,
+    stacked,
+)
 from user_itr.search.found import photo_id
 from user_itr.search.index import ImageIndex
 from user_itr.search.location import Folder
@@ -92,7 +100,7 @@ def test_pairs_are_those_of_a_plain_comparison(
     assert view.delta is not None
     kept = [n for n in range(820) if n % 35]
     contents = store.copies().contents([photo_id(f"/p/{n}") for n in kept])
-    numbers = {contents[photo_id(f"/p/{n}")]: n for n in kept}
+    numbers = {contents[photo_id(f"/p/{n}")][0]: n for n in kept}
     pairs, scores = store.copies().alike(NEAR_COSINE)
     found = {tuple(sorted((numbers[a], numbers[b]))) for a, b in pairs.tolist()}
     assert found == alike(vectors[kept], kept)
@@ -133,9 +141,17 @@ def test_shapes(one: tuple[int, int], other: tuple[int, int], same: bool) -> Non
     assert same_shape(one, other) == same_shape(other, one) == same
 
 
+def test_photos_taken_at_two_times_are_no_copies() -> None:
+    """As those of a burst; a program that made a copy may have dropped the time."""
+    first, second = datetime(2024, 5, 3, 12, 30, 1), datetime(2024, 5, 3, 12, 30, 2)
+    assert not may_be_copies(Seen(4, 3, first), Seen(4, 3, second))
+    assert may_be_copies(Seen(4, 3, first), Seen(8, 6, first))
+    assert may_be_copies(Seen(4, 3, first), Seen(4, 3, None))
+
+
 @settings(max_examples=50, deadline=None)
 @given(kinds=st.lists(st.integers(0, 4), max_size=12))
 def test_a_list_is_stacked_on_the_first_of_each(kinds: list[int]) -> None:
     vectors = np.eye(5, dtype=np.float32)[kinds] if kinds else np.empty((0, 5), np.float32)
-    firsts = stacked(kinds, vectors, [(4, 3)] * len(kinds))
+    firsts = stacked(kinds, vectors, [Seen(4, 3, None)] * len(kinds))
     assert firsts == [kinds.index(kind) for kind in kinds]

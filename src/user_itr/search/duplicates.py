@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from typing import NamedTuple
 
 import numpy as np
 
@@ -63,14 +65,39 @@ def find_copies(
             pairs, cosines = copies.alike(NEAR_COSINE, progress)
         several = copies.in_several_files()
         files = copies.files({*pairs.ravel().tolist(), *several}, hidden=hidden)
-        shapes = {n: (one[0].width, one[0].height) for n, one in files.items()}
+        seen = {n: Seen.of(one[0]) for n, one in files.items()}
         close: dict[int, dict[int, float]] = {number: {} for number in files}
         for (a, b), cosine in zip(pairs.tolist(), cosines.tolist(), strict=True):
-            if a in files and b in files and same_shape(shapes[a], shapes[b]):
+            if a in seen and b in seen and may_be_copies(seen[a], seen[b]):
                 close[a][b] = close[b][a] = min(cosine, 1.0)
         return _groups(files, close)
 
     return index.ask(read)
+
+
+class Seen(NamedTuple):
+    """What tells photos apart that look alike.
+
+    Attributes:
+        width: pixels.
+        height: pixels.
+        taken: when; None where that is not known.
+    """
+
+    width: int
+    height: int
+    taken: datetime | None
+
+    @classmethod
+    def of(cls, facts: PhotoFacts) -> Seen:
+        """That of a photo."""
+        return cls(facts.width, facts.height, facts.taken)
+
+
+def may_be_copies(one: Seen, other: Seen) -> bool:
+    """Whether photos that look alike may be copies: of one shape, and not taken at two times."""
+    times = {one.taken, other.taken} - {None}
+    return len(times) < 2 and same_shape(one[:2], other[:2])
 
 
 def same_shape(one: tuple[int, int], other: tuple[int, int]) -> bool:
@@ -103,15 +130,13 @@ def _groups(
     return sorted(groups, key=lambda group: -len(group))
 
 
-def stacked(
-    contents: Sequence[int], vectors: np.ndarray, shapes: Sequence[tuple[int, int]]
-) -> list[int]:
+def stacked(contents: Sequence[int], vectors: np.ndarray, seen: Sequence[Seen]) -> list[int]:
     """Of photos in a list, the place of the first one that each is a copy of, else its own.
 
     Args:
         contents: their numbers; equal for exact copies.
         vectors: (N, D) float32 unit vectors.
-        shapes: width and height of each.
+        seen: of each.
     """
     numbers = np.asarray(contents, np.int64)
     alike = (vectors @ vectors.T >= NEAR_COSINE) | (numbers[:, None] == numbers)
@@ -119,6 +144,6 @@ def stacked(
     for place, earlier in np.argwhere(np.tril(alike, -1)).tolist():  # each place's by ascending
         free = firsts[place] == place and firsts[earlier] == earlier
         same = contents[place] == contents[earlier]
-        if free and (same or same_shape(shapes[place], shapes[earlier])):
+        if free and (same or may_be_copies(seen[place], seen[earlier])):
             firsts[place] = earlier
     return firsts

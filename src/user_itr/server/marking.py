@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from user_itr.search.duplicates import stacked
+from user_itr.search.duplicates import Seen, stacked
 from user_itr.search.index import ImageIndex
 from user_itr.search.store.base import PhotoStore
 from user_itr.search.store.marks import PhotoMarks
@@ -22,17 +22,17 @@ def mark(index: ImageIndex, photos: Sequence[FoundPhoto]) -> None:
         return
     ids = [photo.id for photo in photos]
 
-    def read(store: PhotoStore) -> tuple[dict[str, PhotoMarks], dict[str, int], np.ndarray]:
+    def read(store: PhotoStore) -> tuple[dict[str, PhotoMarks], list[FoundPhoto], list[int]]:
         copies = store.copies()
-        contents = copies.contents(ids)
-        numbers, vectors = copies.vectors(set(contents.values()))
-        places = np.searchsorted(numbers, [contents[id] for id in ids if id in contents])
-        return store.marks().of(ids), contents, vectors[places]
+        of_id = copies.contents(ids)
+        known = [photo for photo in photos if photo.id in of_id]
+        contents = [of_id[photo.id][0] for photo in known]
+        seen = [Seen(photo.width, photo.height, of_id[photo.id][1]) for photo in known]
+        numbers, vectors = copies.vectors(set(contents))
+        firsts = stacked(contents, vectors[np.searchsorted(numbers, contents)], seen)
+        return store.marks().of(ids), known, firsts
 
-    marks, contents, vectors = index.ask(read)
-    known = [photo for photo in photos if photo.id in contents]
-    shapes = [(photo.width, photo.height) for photo in known]
-    firsts = stacked([contents[photo.id] for photo in known], vectors, shapes)
+    marks, known, firsts = index.ask(read)
     for place, (photo, first) in enumerate(zip(known, firsts, strict=True)):
         photo.favourite = photo.id in marks and marks[photo.id].favourite
         photo.copy_of = None if first == place else known[first].id

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 
@@ -40,7 +41,10 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
         name = EVIL if number == 0 else f"{colour}-{number:03}.jpg"
         path = folder / ("even" if number % 2 else "odd") / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        image.save(path)
+        when = datetime.fromtimestamp(NEWEST - 86400 * number)
+        exif = Image.Exif()
+        exif[306] = f"{when:%Y:%m:%d %H:%M:%S}"  # what was taken at two times is no copy
+        image.save(path, exif=exif)
         os.utime(path, (NEWEST - 86400 * number,) * 2)
     return folder
 
@@ -216,6 +220,7 @@ class Page:
             "End": Keys.END,
             "PageUp": Keys.PAGE_UP,
             "PageDown": Keys.PAGE_DOWN,
+            "Space": Keys.SPACE,
         }
         target = into if into is not None else self.browser.switch_to.active_element
         for key in keys:

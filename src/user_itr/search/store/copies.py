@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from datetime import datetime
 
 import numpy as np
 
@@ -79,14 +80,17 @@ class Copies:
             files.sort(key=lambda one: str(one.path))
         return found
 
-    def contents(self, ids: Collection[str]) -> dict[str, int]:
-        """By id of a file, the number of its contents."""
+    def contents(self, ids: Collection[str]) -> dict[str, tuple[int, datetime | None]]:
+        """By id of a file, the number of its contents and when the photo was taken."""
         numbers = [number for id in ids if (number := listing.number_of(id)) is not None]
-        found: dict[str, int] = {}
+        found: dict[str, tuple[int, datetime | None]] = {}
         for part in in_parts(numbers):
             rows = self._database.read(
-                f"SELECT id, content FROM files_{self._generation} WHERE id IN ({marks(part)})",
+                "SELECT f.id, c.id, coalesce(f.sidecar_taken, c.taken) FROM "
+                f"files_{self._generation} f JOIN contents c ON c.id = f.content "
+                f"WHERE f.id IN ({marks(part)})",
                 part,
             )
-            found |= {listing.shown_id(id): content for id, content in rows}
+            for id, content, taken in rows:
+                found[listing.shown_id(id)] = content, listing.date_of(taken)
         return found

@@ -1,7 +1,7 @@
 // A search as the page's address, and back. An uploaded picture does not fit into an address: it is
 // kept in the history entry beside it, so that back, forward and reload find it again.
 
-export const FILTERS = ["after", "before", "folder", "side", "area"];
+export const FILTERS = ["after", "before", "folder", "side", "area", "collection"];
 const FIELDS = ["q", "similar", "name", ...FILTERS];
 
 export const NOTHING = Object.freeze({

@@ -29,6 +29,7 @@ async function request(path, options = {}) {
     if (error.name === "AbortError") throw error;
     throw new ApiError(await whyNoAnswer(options.body));
   }
+  if (response.status === 204) return null;
   const answer = await response.json().catch((error) => {
     if (error.name === "AbortError") throw error;
     return null;
@@ -59,8 +60,11 @@ export async function healthy() {
 }
 
 function filters(search) {
-  const { after, before, folder, side, area } = search;
+  const { after, before, folder, side, area, collection } = search;
   const wanted = { after, before, folder, area, min_width: side, min_height: side };
+  if (collection === "favourites") wanted.favourites = "true";
+  else if (collection === "hidden") wanted.hidden = "only";
+  else wanted.album = collection;
   return Object.fromEntries(Object.entries(wanted).filter(([, value]) => value));
 }
 
@@ -107,6 +111,30 @@ export const names = (words, { offset = 0, limit = PAGE, signal } = {}) =>
 export const folders = (words = "", signal) => get("api/folders", { q: words }, signal);
 
 export const suggestions = (words, signal) => get("api/suggestions", { q: words }, signal);
+
+const send = (method, path, fields) =>
+  request(path, {
+    method,
+    headers: { "Content-Type": "application/json" },
+    body: JSON.stringify(fields),
+  });
+
+const album = (id) => `api/albums/${encodeURIComponent(id)}`;
+
+export const collections = () => request("api/albums");
+export const createAlbum = (name, photos) => send("POST", "api/albums", { name, photos });
+export const renameAlbum = (id, name) => send("PATCH", album(id), { name });
+export const deleteAlbum = (id) => request(album(id), { method: "DELETE" });
+/** `change` has ids of photos to `add` or to `remove`. */
+export const changeAlbum = (id, change) => send("POST", `${album(id)}/photos`, change);
+/** `marks` says whether they are to be `favourite` or `hidden`. */
+export const markPhotos = (photos, marks) => send("POST", "api/photos/marks", { photos, ...marks });
+
+/** What to say of a request that failed. */
+export function sentence({ kind, message }) {
+  if (!message) return "The server does not answer; try again.";
+  return message[0].toUpperCase() + message.slice(1);
+}
 
 export const neighbours = (id, signal) => get("api/search", { similar: id, limit: 13 }, signal);
 

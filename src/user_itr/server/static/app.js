@@ -9,11 +9,12 @@ import * as format from "./format.js";
 import { Grid } from "./grid.js";
 import { countOf, tabOf, titleOf } from "./headline.js";
 import { installKeys } from "./keys.js";
-import { opened } from "./layers.js";
 import { PhotoMap } from "./map.js";
 import * as messages from "./messages.js";
 import { Names } from "./names.js";
 import { Navigation } from "./navigation.js";
+import { tell, untell } from "./notice.js";
+import { organise } from "./organising.js";
 import { readPicture, takePictures } from "./picture.js";
 import { remember as keepWords } from "./recent.js";
 import { Results } from "./results.js";
@@ -45,7 +46,10 @@ const ask = (q) => {
   box.form.requestSubmit();
 };
 const folder = (path) => navigation.go({ ...NOTHING, folder: path });
-const filters = new Filters((chosen) => navigation.go({ ...search, ...asked(), ...chosen }));
+const filters = new Filters(
+  (chosen) => navigation.go({ ...search, ...asked(), ...chosen }),
+  (id) => organised.albums.nameOf(id),
+);
 const names = new Names({
   addressOf: (id) => addressOf(search, id),
   open,
@@ -73,6 +77,20 @@ const viewer = new Viewer({
 });
 new Timeline(grid);
 const navigation = new Navigation(arrive);
+const organised = organise(grid, {
+  openCopies: (photo) => open(photo, [photo, ...photo.copies]),
+  tell,
+  collection: () => search.collection,
+  listed: (collections) => {
+    filters.offerCollections(collections);
+    filters.show(search);
+  },
+  refresh: () => {
+    results.remembered.clear();
+    retry();
+  },
+  leave: () => navigation.go({ ...search, collection: "" }),
+});
 
 /** The words in the box, as what photos show. */
 const asked = () => ({ q: typed(), name: "" });
@@ -113,6 +131,7 @@ function show(id) {
 function showSearch(lost) {
   box.value = search.q || search.name;
   filters.show(search);
+  organised.arrived();
   find("#title").textContent = titleOf(search);
   document.title = tabOf(search);
   if (lost) tell("A link cannot carry the picture it was made with: drop the picture again.");
@@ -185,21 +204,6 @@ const ACTIONS = {
   help: button("How to search", () => find("#help").showModal()),
 };
 
-function tell(text) {
-  untell();
-  const notice = find("#notice");
-  notice.textContent = text;
-  notice.hidden = false;
-  tell.timer = setTimeout(untell, 8000);
-  tell.closed = opened(untell);
-}
-
-function untell() {
-  clearTimeout(tell.timer);
-  tell.closed?.();
-  find("#notice").hidden = true;
-}
-
 let indexShown = false;
 
 /** What the index holds: a line in the help, and searches to begin with. */
@@ -208,6 +212,7 @@ async function showIndex() {
   indexShown = true;
   try {
     const { photos, model, sentences, version } = await api.index();
+    organised.albums.load();
     const captions = sentences ? `, ${format.count(sentences)} sentences` : "";
     find("#about").textContent =
       `user-itr ${version}: ${format.photos(photos)}${captions}; model: ${model}`;

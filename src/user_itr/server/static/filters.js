@@ -9,9 +9,15 @@ import { FolderTree } from "./tree.js";
 
 export const NONE = Object.freeze(Object.fromEntries(FILTERS.map((name) => [name, ""])));
 
+const COLLECTIONS = { favourites: "Favourites", hidden: "Hidden photos" };
+
 export class Filters {
-  /** @param {(filters: object) => void} change called with all filters as they shall be */
-  constructor(change) {
+  /**
+   * @param {(filters: object) => void} change called with all filters as they shall be
+   * @param {(id: string) => string} nameOf an album
+   */
+  constructor(change, nameOf) {
+    this.nameOf = nameOf;
     this.form = find("#filters");
     this.opener = find("#filters-button");
     this.active = find("#active");
@@ -68,6 +74,20 @@ export class Filters {
     }
   }
 
+  /** The albums that can be chosen, and what else was collected. */
+  offerCollections({ albums, favourites, hidden }) {
+    const select = this.form.elements.collection;
+    const chosen = select.value;
+    const counted = [["favourites", favourites], ["hidden", hidden]].filter(([, count]) => count);
+    const all = [...counted, ...albums.map(({ id, photos }) => [String(id), photos])];
+    const options = all.map(([value, count]) => {
+      const name = format.isolated(this.describe("collection", value));
+      return make("option", { value }, `${name} (${format.count(count)})`);
+    });
+    select.replaceChildren(select.options[0], ...options);
+    this.choose("collection", chosen);
+  }
+
   /** Shows the filters of a search. */
   show(search) {
     for (const name of FILTERS) this.choose(name, search[name]);
@@ -102,6 +122,7 @@ export class Filters {
     if (name === "before") return `until ${value}`;
     if (name === "area") return `around ${format.middle(value)}`;
     if (name === "side") return `${format.count(Number(value))} pixels or more each way`;
+    if (name === "collection") return COLLECTIONS[value] ?? this.nameOf(value);
     return value;
   }
 }

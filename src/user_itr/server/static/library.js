@@ -3,6 +3,7 @@
 
 import * as api from "./api.js";
 import * as format from "./format.js";
+import { stacked } from "./stacks.js";
 
 const AT_ONCE = 2; // pages on their way
 const KEPT = 40; // pages
@@ -33,7 +34,7 @@ export class Library {
     this.count = this.ratios.length;
     this.sections = sectionsOf(timeline);
     const answer = await first;
-    if (answer?.state === this.state) this.pages.set(0, answer.photos);
+    if (answer?.state === this.state) this.keep(0, answer.photos);
   }
 
   stop() {
@@ -72,6 +73,7 @@ export class Library {
   }
 
   keep(number, photos) {
+    stacked(photos); // each keeps its place, and the first of them knows the others
     this.pages.delete(number);
     this.pages.set(number, photos);
   }

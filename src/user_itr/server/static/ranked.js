@@ -2,6 +2,7 @@
 
 import * as api from "./api.js";
 import { ratioOf } from "./source.js";
+import { stacked } from "./stacks.js";
 
 const FURTHEST = 10_000; // photos that the server pages through
 const AHEAD = 12; // photos that are still to come when the next page is fetched
@@ -76,7 +77,7 @@ export class Ranked {
     try {
       const answer = await api.page(search, { offset, query, signal });
       const there = new Set(this.photos.map((photo) => photo.id)); // while photos are being indexed
-      const fresh = answer.photos.filter((photo) => !there.has(photo.id));
+      const fresh = stacked(answer.photos).filter((photo) => !there.has(photo.id));
       this.photos.push(...fresh);
       this.ratios.push(...fresh.map(ratioOf));
       this.offset += answer.photos.length;
