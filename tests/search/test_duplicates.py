@@ -155,3 +155,10 @@ def test_a_list_is_stacked_on_the_first_of_each(kinds: list[int]) -> None:
     vectors = np.eye(5, dtype=np.float32)[kinds] if kinds else np.empty((0, 5), np.float32)
     firsts = stacked(kinds, vectors, [Seen(4, 3, None)] * len(kinds))
     assert firsts == [kinds.index(kind) for kind in kinds]
+
+
+def test_a_list_hides_no_near_copy_without_a_time() -> None:
+    vectors = np.ones((4, 1), np.float32)
+    when = datetime(2024, 5, 3, 12, 30, 1)
+    seen = [Seen(4, 3, None), Seen(4, 3, when), Seen(8, 6, when), Seen(8, 6, None)]
+    assert stacked([1, 2, 3, 1], vectors, seen) == [0, 1, 1, 0]

@@ -133,6 +133,8 @@ def _groups(
 def stacked(contents: Sequence[int], vectors: np.ndarray, seen: Sequence[Seen]) -> list[int]:
     """Of photos in a list, the place of the first one that each is a copy of, else its own.
 
+    A list hides nothing on a guess: near copies have to be taken at the same time, too.
+
     Args:
         contents: their numbers; equal for exact copies.
         vectors: (N, D) float32 unit vectors.
@@ -144,6 +146,7 @@ def stacked(contents: Sequence[int], vectors: np.ndarray, seen: Sequence[Seen]) 
     for place, earlier in np.argwhere(np.tril(alike, -1)).tolist():  # each place's by ascending
         free = firsts[place] == place and firsts[earlier] == earlier
         same = contents[place] == contents[earlier]
-        if free and (same or may_be_copies(seen[place], seen[earlier])):
+        dated = seen[place].taken is not None and seen[earlier].taken is not None
+        if free and (same or (dated and may_be_copies(seen[place], seen[earlier]))):
             firsts[place] = earlier
     return firsts

@@ -20,7 +20,7 @@ def test_a_click_shows_the_photo_and_its_facts(red, photos):
     red.find("#grid .tile a")[0].click()
     assert shown(red) == names[0]
     facts = red.wait(lambda: red.text("#viewer-facts"))
-    assert "Taken" in facts
+    assert "Changed" in facts
     assert "2023 at " in facts
     assert " × " in facts
     assert " kB" in facts
