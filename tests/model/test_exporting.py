@@ -271,7 +271,7 @@ def test_an_exported_model_is_a_checkpoint_of_the_same_fingerprint_without_paths
 
 def test_an_export_is_uploaded_as_it_is_and_loads_by_its_name(exported, tmp_path, monkeypatch):
     folder, _ = exported("guided", "float16")
-    endings = {".json", ".onnx", ".safetensors", ".bin", ".md"}
+    endings = {".json", ".onnx", ".safetensors", ".bin", ".md", ".txt"}
     assert {file.suffix for file in folder.iterdir()} == endings
     card = (folder / "README.md").read_text("utf-8")
     assert "image to text R@1" in card

@@ -17,7 +17,16 @@ from user_itr.runtime.exported import (
 )
 from user_itr.runtime.exported import WEIGHTS_FILE as EXPORTED_WEIGHTS
 
-READ = ("*.json", "vocab.txt", "merges.txt", "README.md", "LICENSE*", "NOTICE*", "MODEL_CARD.md")
+READ = (
+    "*.json",
+    "vocab.txt",
+    "merges.txt",
+    "vocabulary.txt",
+    "README.md",
+    "LICENSE*",
+    "NOTICE*",
+    "MODEL_CARD.md",
+)
 """Beside weights: configurations, words, and what to know."""
 
 PARTS_FILE = "modules.json"

@@ -110,6 +110,8 @@ class FoundPhoto(BaseModel):
     `copy_of` names the first photo of the list that this one is a copy or near copy of.
     """
 
+    model_config = ConfigDict(json_schema_serialization_defaults_required=True)
+
     id: str
     name: str
     folder: str

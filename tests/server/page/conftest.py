@@ -29,11 +29,11 @@ EVIL = 'red-"><img src=x onerror=document.title=1>.jpg'
 
 @pytest.fixture(scope="session")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """136 photos, each a colour with a stripe of another one; a day between one and the next."""
+    """136 photos, each a colour with a stripe of another one, a day between one and the next."""
     folder = tmp_path_factory.mktemp("page") / "photos"
     colours = list(PALETTE)
     for number in range(EACH * len(colours)):
-        colour, stripe = colours[number % 8], colours[(number // 8 + number + 1) % 8]
+        colour, stripe = colours[number % 8], colours[(number + 1 + number // 8 % 7) % 8]
         width, height = SIZES[number % len(SIZES)]
         image = Image.new("RGB", (width, height), PALETTE[colour])
         image.paste(PALETTE[stripe], (0, 0, width, height * (number // 8) // 60))

@@ -83,8 +83,7 @@ def test_an_index_that_is_gone(troubled, serve, encoder, tmp_path):
     index.update(tmp_path / "photos", encoder)
     troubled.url = serve(index).url
     troubled.open()
-    database = tmp_path / "index" / "photos.db"
-    database.write_bytes(b"no database" * 1_000)
+    (tmp_path / "index").rename(tmp_path / "elsewhere")
     troubled.search("red")
     assert message(troubled).startswith("The index cannot be read")
 

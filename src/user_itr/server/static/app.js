@@ -61,7 +61,7 @@ const map = new PhotoMap({
   search: () => search,
   open: (area) => navigation.go({ ...search, ...asked(), area }),
 });
-const results = new Results(grid, { start, page, failure });
+const results = new Results(grid, { start: () => busy(true), page, failure });
 const viewer = new Viewer({
   addressOf: link,
   open,
@@ -142,10 +142,6 @@ function showSearch(lost) {
   };
   const name = search.upload?.name ?? known.get(search.similar)?.name ?? "this photo";
   showChip(find("#chip"), search, name, remove);
-}
-
-function start() {
-  busy(true);
 }
 
 function busy(whether) {

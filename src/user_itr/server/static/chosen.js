@@ -79,7 +79,8 @@ export class ChosenBar {
 
   async takeOut() {
     const ids = [...this.selection.ids];
-    await this.attempt(() => api.changeAlbum(this.on.collection(), { remove: ids }));
+    const album = this.on.collection();
+    if (!(await this.attempt(() => api.changeAlbum(album, { remove: ids })))) return;
     this.left(ids, "taken out of the album");
   }
 
