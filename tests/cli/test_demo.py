@@ -34,7 +34,7 @@ def test_the_whole_way_twice(
     rsum = load(run).model.metrics["rsum"]
     assert f"best dev rsum {rsum:.1f}" in first.out
     assert len(ImageIndex.open(index)) == 60
-    results = re.findall(r"^ +\d+ +-?\d\.\d{4} +(\S+\.png)$", first.out, re.MULTILINE)
+    results = re.findall(r"^ +\d+ +\w+ +\d+ % +-?\d\.\d{4} +(\S+\.png)$", first.out, re.MULTILINE)
     assert len(results) == 15
     assert all(Path(result).is_file() for result in results)
 

@@ -155,7 +155,7 @@ def _filters(_: Path, data: bytes) -> object:
     import sqlite3
 
     from user_itr.search.filters import Filters
-    from user_itr.search.store.conditions import condition_of
+    from user_itr.search.store.conditions import Kept, condition_of
     from user_itr.search.store.lance_rows import sql
 
     text = data.decode("utf-8", "surrogateescape").split("\n")
@@ -163,7 +163,7 @@ def _filters(_: Path, data: bytes) -> object:
     days = [_day(part) for part in text[:2]]
     numbers = [int(part) if re.fullmatch("-?[0-9]{1,40}", part) else None for part in text[3:7]]
     filters = Filters(*days, Path(text[2]) if text[2] else None, *numbers)
-    condition = condition_of(filters, [(1, "/"), (2, "/photos")])
+    condition = condition_of(filters, [(1, "/"), (2, "/photos")], Kept(tables=False, hidden=False))
     assert condition.text.isascii()
     sqlite3.connect(":memory:").execute(
         "WITH f AS (SELECT 1 AS folder, 0 AS moment, 0 AS size), c AS (SELECT 1 AS width, "

@@ -23,8 +23,8 @@ SHOTS = (
     # name, width, height, dark, address, photo to open
     ("page-desktop", 1280, 800, False, "/?q=a+man+takes+a+photo+with+a+camera", None),
     ("page-dark", 1280, 800, True, "/?q=an+astronaut+in+an+orange+suit", None),
-    ("page-viewer", 1280, 800, False, "/?q=a+motorcycle", "motorcycle_left.png"),
-    ("page-phone", 390, 844, False, "/?q=a+motorcycle", None),
+    ("page-viewer", 1280, 800, False, "/?q=a+rocket+at+night", "rocket.jpg"),
+    ("page-phone", 390, 844, False, "/?q=a+cat", None),
 )
 
 
