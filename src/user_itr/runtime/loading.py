@@ -9,7 +9,6 @@ from user_itr.errors import CheckpointError, ConfigError
 from user_itr.extras import extra_needed
 from user_itr.hub.names import announced_model
 from user_itr.pretrained import DEFAULT
-from user_itr.runtime.dual_encoders.layout import is_published
 from user_itr.runtime.encoder import OnnxEncoder
 from user_itr.runtime.exported import is_exported
 
@@ -64,9 +63,12 @@ def load(
     """
     folder = announced_model(path).path
     light = runtime != "torch" and (device is None or str(device) == "cpu")
-    if is_exported(folder):
-        if light:
-            return OnnxEncoder(folder)
+    exported = is_exported(folder)
+    if exported and light:
+        return OnnxEncoder(folder)
+    from user_itr.runtime.dual_encoders.layout import is_published
+
+    if exported:
         if not (folder / "config.json").is_file():
             raise CheckpointError(
                 f"{folder}: is an int8 export, which ONNX Runtime alone computes, on the CPU; "

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -27,13 +27,16 @@ from user_itr.search.preparing import (
     is_there,
     manifest_of,
     same_generation,
+    unit_query,
     write_manifest,
 )
 from user_itr.search.store.base import PhotoStore
 from user_itr.search.store.opening import bring_up_to_date, drop_others, open_store
 from user_itr.search.table import write_lock
-from user_itr.search.timeline import Timeline
-from user_itr.search.update import IndexReport, Update, UpdateOptions, forget
+
+if TYPE_CHECKING:  # a search needs neither
+    from user_itr.search.timeline import Timeline
+    from user_itr.search.update import IndexReport
 
 T = TypeVar("T")
 
@@ -253,6 +256,8 @@ class ImageIndex:
             IndexStoreError: if another model made the index, another process writes to it, or it
                 cannot be written.
         """
+        from user_itr.search.update import Update, UpdateOptions
+
         for name, value in (("batch_size", batch_size), ("workers", workers)):
             if value < 1:
                 raise ConfigError(f"{name} is {value}; give at least 1.")
@@ -273,6 +278,8 @@ class ImageIndex:
         Raises:
             IndexStoreError: if the index has none from there, or cannot be written.
         """
+        from user_itr.search.update import forget
+
         with write_lock(self.location):
             self._check_current()
             return forget(self._store, path)
@@ -325,16 +332,7 @@ class ImageIndex:
             raise ConfigError(f"the number of results is {k}; ask for at least 1.")
         if offset < 0:
             raise ConfigError(f"the offset is {offset}; give 0 or more.")
-        query = np.asarray(embedding, dtype=np.float32)
-        if query.shape != (self.manifest.dim,):
-            raise IndexStoreError(
-                f"{self.location}: the query has shape {query.shape} and the index embeddings "
-                f"({self.manifest.dim},); encode the query with the model that made the index."
-            )
-        norm = float(query @ query) ** 0.5
-        if not 0 < norm < np.inf:
-            raise IndexStoreError(f"the query embedding has norm {norm}; a direction is needed.")
-        query = query / norm
+        query = unit_query(self.location, self.manifest, embedding)
         found = self.ask(lambda store: store.nearest(query, offset + k, filters, exact=exact))
         return found[offset:]
 

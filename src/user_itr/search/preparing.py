@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+
 from user_itr.errors import IndexStoreError
 from user_itr.hub.names import recorded_name
 from user_itr.search.encoder import Encoder
@@ -61,6 +63,24 @@ def manifest_of(encoder: Encoder, model_path: str | Path, generation: int) -> Ma
         model=recorded_name(model_path),
         generation=generation,
     )
+
+
+def unit_query(location: Location, manifest: Manifest, embedding: np.ndarray) -> np.ndarray:
+    """A query's embedding (D,) as the float32 unit vector that an index is asked for.
+
+    Raises:
+        IndexStoreError: if it has another width than the index, or no direction.
+    """
+    query = np.asarray(embedding, dtype=np.float32)
+    if query.shape != (manifest.dim,):
+        raise IndexStoreError(
+            f"{location}: the query has shape {query.shape} and the index embeddings "
+            f"({manifest.dim},); encode the query with the model that made the index."
+        )
+    norm = float(query @ query) ** 0.5
+    if not 0 < norm < np.inf:
+        raise IndexStoreError(f"the query embedding has norm {norm}; a direction is needed.")
+    return np.asarray(query / norm)
 
 
 def same_generation(one: Manifest, other: Manifest) -> bool:

@@ -15,7 +15,6 @@ from user_itr.search.index import ImageIndex
 from user_itr.search.matching.judging import with_matches
 from user_itr.search.matching.reference import FIRST
 from user_itr.search.names import same_form
-from user_itr.search.photos import load_photo
 from user_itr.search.terms import Query as Query
 from user_itr.search.terms import parse_query as parse_query
 
@@ -68,6 +67,8 @@ def photo_embedding(encoder: Encoder, path: str | Path) -> np.ndarray:
     Raises:
         DataError: if the photo cannot be decoded.
     """
+    from user_itr.search.photos import load_photo  # a search by words decodes no photo
+
     photo = load_photo(Path(path), encoder.preprocess, encoder.draft)
     return np.asarray(encoder.encode_pixels(photo.pixels[None])[0], dtype=np.float32)
 

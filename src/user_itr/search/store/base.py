@@ -12,11 +12,11 @@ import numpy as np
 from user_itr.search.filters import Area, Filters
 from user_itr.search.found import Hit, PhotoFacts
 from user_itr.search.location import Location
-from user_itr.search.timeline import Timeline
 
 if TYPE_CHECKING:
     from user_itr.search.store.copies import Copies
     from user_itr.search.store.marks import Marks
+    from user_itr.search.timeline import Timeline
 
 LAST = 2**63 - 1
 """The largest number that a database keeps."""

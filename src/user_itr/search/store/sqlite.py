@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from fnmatch import fnmatch
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -22,7 +22,9 @@ from user_itr.search.store.database import Database, in_parts, marks
 from user_itr.search.store.embeddings import Embeddings, evenly, packed, unpacked
 from user_itr.search.store.marks import Edited, Marks
 from user_itr.search.store.nearest import NearestFiles
-from user_itr.search.timeline import Timeline, timeline_of
+
+if TYPE_CHECKING:
+    from user_itr.search.timeline import Timeline
 
 DERIVED = "photos-{generation}.neighbours"
 """Folder of the derived files."""
@@ -260,6 +262,8 @@ class SqliteStore:
             f"WHERE {condition.text}",
             condition.values,
         )
+        from user_itr.search.timeline import timeline_of  # a search needs none
+
         return timeline_of(rows, len(rows))
 
     def state(self) -> str:
