@@ -58,6 +58,6 @@ def test_the_file_of_an_answer_defines_its_name(file: str, name: str) -> None:
 
 
 def test_every_file_that_the_architecture_page_names_exists() -> None:
-    files = [f"/{path.relative_to(ROOT)}" for path in (ROOT / "src").rglob("*.py")]
-    for name in re.findall(r"`([\w/]+\.py)`", ARCHITECTURE):
+    files = [f"/{path.relative_to(ROOT)}" for path in (ROOT / "src").rglob("*.*")]
+    for name in re.findall(r"`([\w/]+\.(?:py|js|txt))`", ARCHITECTURE):
         assert any(file.endswith(f"/{name}") for file in files), name
