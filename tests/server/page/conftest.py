@@ -76,7 +76,8 @@ class Server:
         self.thread.join(30)
         if self.thread.is_alive():  # uvicorn waits for a connection that the browser holds
             self.uvicorn.force_exit = True
-            self.thread.join(30)  # then it ends with the process; test_ctrl_c ends a real server
+            self.thread.join(30)
+        assert not self.thread.is_alive()
 
 
 @pytest.fixture(scope="session")
