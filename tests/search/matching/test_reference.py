@@ -160,6 +160,23 @@ def test_an_index_keeps_its_reference_and_makes_it_anew_where_photos_change(
     assert reference.photos == len(PALETTE)
 
 
+def test_a_large_index_keeps_its_reference_while_few_photos_come_or_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stored, "SAMPLE", 4)
+    monkeypatch.setattr(stored, "STALE_SHARE", 0.25)
+    encoder = ColourEncoder()
+    index = ImageIndex.create_or_open(tmp_path / "index", encoder, "model")
+    made_of: list[int] = []
+    for colour in PALETTE:
+        paint(tmp_path / "photos" / f"{colour}.png", colour)
+        index.update(tmp_path / "photos", encoder)
+        reference = index.reference()
+        assert reference is not None
+        made_of.append(reference.photos)
+    assert made_of == [1, 2, 3, 4, 4, 6, 6, 6]
+
+
 def test_an_index_without_its_reference_has_no_matches_until_the_next_update(
     tmp_path: Path,
 ) -> None:

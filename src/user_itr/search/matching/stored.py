@@ -74,10 +74,14 @@ class StoredReference:
         """
         photos = len(store)
         before = self.read(manifest)
-        changed = bool(report.added or report.updated or report.removed)
-        if before is not None and photos > SAMPLE:
-            changed = abs(photos - before.photos) > STALE_SHARE * photos
-        if not photos or (before is not None and not changed and before.photos == photos):
+        if before is None:
+            stale = True
+        elif photos > SAMPLE:
+            stale = abs(photos - before.photos) > STALE_SHARE * photos
+        else:
+            changed = report.added or report.updated or report.removed
+            stale = bool(changed) or photos != before.photos
+        if not (photos and stale):
             return
         made = Reference.of(encoder, store.sample(SAMPLE), photos, before)
         with store_errors(self._location, "written"):
