@@ -82,9 +82,8 @@ class Copies:
 
     def contents(self, ids: Collection[str]) -> dict[str, tuple[int, datetime | None]]:
         """By id of a file, the number of its contents and when the photo was taken."""
-        numbers = [number for id in ids if (number := listing.number_of(id)) is not None]
         found: dict[str, tuple[int, datetime | None]] = {}
-        for part in in_parts(numbers):
+        for part in in_parts(listing.numbers_of(ids)):
             rows = self._database.read(
                 "SELECT f.id, c.id, coalesce(f.sidecar_taken, c.taken) FROM "
                 f"files_{self._generation} f JOIN contents c ON c.id = f.content "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -97,6 +97,12 @@ def number_of(id: str) -> int | None:
 def date_of(seconds: int | None) -> datetime | None:
     """A date without a zone out of seconds since 1970."""
     return None if seconds is None else EPOCH + timedelta(seconds=seconds)
+
+
+def numbers_of(ids: Iterable[str]) -> list[int]:
+    """Numbers of files out of their ids, each once; anything else is left out."""
+    found = (number_of(id) for id in dict.fromkeys(ids))
+    return [number for number in found if number is not None]
 
 
 def match_of(words: str) -> str | None:

@@ -118,7 +118,7 @@ class Marks:
     def of(self, ids: Sequence[str]) -> dict[str, PhotoMarks]:
         """By id, what was added to photos; those that the index lacks are left out."""
         found: dict[str, PhotoMarks] = {}
-        for part in in_parts(_numbers(ids)):
+        for part in in_parts(listing.numbers_of(ids)):
             rows = self._read(
                 "SELECT f.id, c.hash IN (SELECT hash FROM favourites), "
                 "c.hash IN (SELECT hash FROM hidden), "
@@ -245,7 +245,7 @@ class Marks:
 
     def _hashes(self, writer: sqlite3.Connection, ids: Sequence[str]) -> list[bytes]:
         found: list[bytes] = []
-        for part in in_parts(_numbers(ids)):
+        for part in in_parts(listing.numbers_of(ids)):
             rows = writer.execute(f"{self._hash} IN ({marks(part)})", part)
             found += [digest for (digest,) in rows]
         return found
@@ -327,11 +327,6 @@ class Edited:
         a, b = (np.frombuffer(vector, DTYPE).astype(np.float32) for (vector,) in rows)
         lengths = float(np.linalg.norm(a) * np.linalg.norm(b))
         return float(a @ b) >= EDITED_COSINE * lengths > 0
-
-
-def _numbers(ids: Iterable[str]) -> list[int]:
-    found = (listing.number_of(id) for id in dict.fromkeys(ids))
-    return [number for number in found if number is not None]
 
 
 def _each(writer: sqlite3.Connection, statement: str, values: Sequence[tuple[object, ...]]) -> int:

@@ -199,12 +199,15 @@ class SqliteStore:
 
     def facts(self, ids: Sequence[str]) -> list[PhotoFacts]:
         """See `PhotoStore`."""
-        return [facts for id in ids for facts in self._listed("f.id = ?", [listing.number_of(id)])]
+        found: dict[str, PhotoFacts] = {}
+        for part in in_parts(listing.numbers_of(ids)):
+            found |= {one.id: one for one in self._listed(f"f.id IN ({marks(part)})", part)}
+        return [found[id] for id in ids if id in found]
 
     def embeddings(self, ids: Sequence[str]) -> np.ndarray:
         """See `PhotoStore`."""
         rows: list[Any] = []
-        for part in in_parts([listing.number_of(id) for id in ids]):
+        for part in in_parts(listing.numbers_of(ids)):
             rows += self._ask(
                 "SELECT vector FROM embeddings_{g} WHERE content IN "
                 f"(SELECT content FROM files_{{g}} WHERE id IN ({marks(part)}))",
