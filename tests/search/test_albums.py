@@ -116,6 +116,9 @@ def test_hidden_photos_are_found_where_they_are_asked_for(full: ImageIndex, red:
     assert names(full) == every
     assert names(full, favourites=True) == ["red"]
     assert albums.of([id_of(red), "0" * 16]) == {id_of(red): (True, False, ())}
+    ids = [photo.id for photo in full.newest(99)]
+    assert full.ask(lambda store: store.marks().among("favourites", ids)) == {id_of(red)}
+    assert full.ask(lambda store: store.marks().among("hidden", ids)) == set()
 
 
 def test_copies_share_what_was_added(full: ImageIndex, red: Path, encoder: ColourEncoder) -> None:
@@ -276,6 +279,7 @@ def test_an_index_of_an_earlier_version_is_read_as_it_is(
     assert albums.list() == []
     assert (albums.favourites(), albums.hidden()) == (0, 0)
     assert albums.of([id_of(red)]) == {}
+    assert opened.ask(lambda store: store.marks().among("favourites", [id_of(red)])) == set()
     assert albums.export() == Albums(full).export()
     assert (old / "photos.db").read_bytes() == before
     other = ImageIndex.open(old)

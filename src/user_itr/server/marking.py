@@ -22,7 +22,7 @@ def mark(index: ImageIndex, photos: Sequence[FoundPhoto]) -> None:
         return
     ids = [photo.id for photo in photos]
 
-    def read(store: PhotoStore) -> tuple[dict[str, PhotoMarks], list[FoundPhoto], list[int]]:
+    def read(store: PhotoStore) -> tuple[set[str], list[FoundPhoto], list[int]]:
         copies = store.copies()
         of_id = copies.contents(ids)
         known = [photo for photo in photos if photo.id in of_id]
@@ -30,11 +30,11 @@ def mark(index: ImageIndex, photos: Sequence[FoundPhoto]) -> None:
         seen = [Seen(photo.width, photo.height, of_id[photo.id][1]) for photo in known]
         numbers, vectors = copies.vectors(set(contents))
         firsts = stacked(contents, vectors[np.searchsorted(numbers, contents)], seen)
-        return store.marks().of(ids), known, firsts
+        return store.marks().among("favourites", ids), known, firsts
 
-    marks, known, firsts = index.ask(read)
+    favourites, known, firsts = index.ask(read)
     for place, (photo, first) in enumerate(zip(known, firsts, strict=True)):
-        photo.favourite = photo.id in marks and marks[photo.id].favourite
+        photo.favourite = photo.id in favourites
         photo.copy_of = None if first == place else known[first].id
 
 

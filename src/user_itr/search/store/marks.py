@@ -133,6 +133,18 @@ class Marks:
                 found[listing.shown_id(id)] = PhotoMarks(bool(favourite), bool(hidden), numbers)
         return found
 
+    def among(self, table: Table, ids: Sequence[str]) -> set[str]:
+        """Those of photos that are favourites, or hidden."""
+        found: set[str] = set()
+        for part in in_parts(listing.numbers_of(ids)):
+            rows = self._read(
+                f"SELECT f.id FROM {self._files} f JOIN contents c ON c.id = f.content "
+                f"JOIN {table} m ON m.hash = c.hash WHERE f.id IN ({marks(part)})",
+                part,
+            )
+            found.update(listing.shown_id(id) for (id,) in rows)
+        return found
+
     def create(self, name: str) -> int:
         """Make an album; returns its number.
 
