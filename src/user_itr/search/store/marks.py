@@ -27,6 +27,9 @@ Table = Literal["favourites", "hidden"]
 EDITED_COSINE = 0.9
 """How alike a photo without a date is to the one whose place it takes, to count as it, edited."""
 
+_PUT_IN = "INSERT INTO album_photos VALUES (?, ?) ON CONFLICT DO NOTHING"
+_MARK = "INSERT INTO {table} VALUES (?) ON CONFLICT DO NOTHING"
+
 
 class NoSuchAlbumError(ConfigError):
     """An album is not there, or not any more."""
@@ -187,11 +190,7 @@ class Marks:
         Raises:
             NoSuchAlbumError: if it is not there.
         """
-        with self._change() as writer:
-            _require(writer, album)
-            values = [(album, digest) for digest in self._hashes(writer, ids)]
-            add = "INSERT INTO album_photos VALUES (?, ?) ON CONFLICT DO NOTHING"
-            return _each(writer, add, values)
+        return self._of_album(_PUT_IN, album, ids)
 
     def take_out(self, album: int, ids: Sequence[str]) -> int:
         """Take photos out of an album; returns how many contents were in it.
@@ -199,19 +198,14 @@ class Marks:
         Raises:
             NoSuchAlbumError: if it is not there.
         """
-        with self._change() as writer:
-            _require(writer, album)
-            values = [(album, digest) for digest in self._hashes(writer, ids)]
-            return _each(writer, "DELETE FROM album_photos WHERE album = ? AND hash = ?", values)
+        return self._of_album("DELETE FROM album_photos WHERE album = ? AND hash = ?", album, ids)
 
     def mark(self, table: Table, ids: Sequence[str], on: bool) -> int:
         """Make photos favourites or hide them, or undo it; returns how many contents changed."""
         with self._change() as writer:
             values = [(digest,) for digest in self._hashes(writer, ids)]
-            statement = f"DELETE FROM {table} WHERE hash = ?"
-            if on:
-                statement = f"INSERT INTO {table} VALUES (?) ON CONFLICT DO NOTHING"
-            return _each(writer, statement, values)
+            statement = _MARK if on else "DELETE FROM {table} WHERE hash = ?"
+            return _each(writer, statement.format(table=table), values)
 
     def all(self) -> Kept:
         """All that is kept, that of photos which the index does not have now too."""
@@ -231,11 +225,10 @@ class Marks:
                 )
                 find = "SELECT id FROM albums WHERE name = ?"
                 [id] = writer.execute(find, (name,)).fetchone()
-                add = "INSERT INTO album_photos VALUES (?, ?) ON CONFLICT DO NOTHING"
-                _each(writer, add, [(id, bytes.fromhex(one)) for one in hashes])
+                _each(writer, _PUT_IN, [(id, bytes.fromhex(one)) for one in hashes])
             for table, hashes in (("favourites", kept.favourites), ("hidden", kept.hidden)):
-                add = f"INSERT INTO {table} VALUES (?) ON CONFLICT DO NOTHING"
-                _each(writer, add, [(bytes.fromhex(one),) for one in hashes])
+                values = [(bytes.fromhex(one),) for one in hashes]
+                _each(writer, _MARK.format(table=table), values)
 
     def paths(self, hashes: Collection[str]) -> dict[str, list[str]]:
         """By hash, the files of the index that hold these contents."""
@@ -250,6 +243,13 @@ class Marks:
             for digest, folder, name in rows:
                 found.setdefault(digest.hex(), []).append(listing.joined(folder, name))
         return found
+
+    def _of_album(self, statement: str, album: int, ids: Sequence[str]) -> int:
+        """Change what is in an album; returns how many contents that was."""
+        with self._change() as writer:
+            _require(writer, album)
+            values = [(album, digest) for digest in self._hashes(writer, ids)]
+            return _each(writer, statement, values)
 
     def _sorted(self, table: str, values: Sequence[int] = ()) -> tuple[str, ...]:
         rows = self._read(f"SELECT hash FROM {table} ORDER BY hash", values)
