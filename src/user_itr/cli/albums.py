@@ -13,7 +13,7 @@ from user_itr.cli.printing import printable
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from user_itr.search.albums import Albums
+    from user_itr.search.albums import Album
 
 
 def albums_command(
@@ -51,14 +51,14 @@ def albums_command(
             f"{len(exported.favourites):,} favourites, {len(exported.hidden):,} hidden photos"
         )
         return
-    if albums.list():
-        print_table(_table(albums))
+    if listed := albums.list():
+        print_table(_table(listed))
     else:
         typer.echo("no albums yet; make one on the page (`user-itr serve`)")
     typer.echo(f"{albums.favourites():,} favourites, {albums.hidden():,} hidden photos")
 
 
-def _table(albums: Albums) -> Table:
+def _table(albums: list[Album]) -> Table:
     from rich import box
     from rich.table import Table
     from rich.text import Text
@@ -67,7 +67,7 @@ def _table(albums: Albums) -> Table:
     table.add_column("album", overflow="fold")
     table.add_column("photos", justify="right")
     table.add_column("made on")
-    for album in albums.list():
+    for album in albums:
         made = album.created.astimezone().date().isoformat()
         table.add_row(Text(printable(album.name)), f"{album.photos:,}", made)
     return table
