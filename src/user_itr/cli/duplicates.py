@@ -54,15 +54,18 @@ def duplicates_command(
 
 
 def _kind(copy: Copy, group: list[Copy]) -> str:
-    earlier = group[: group.index(copy)]
-    if any(one.content == copy.content for one in earlier):
+    if _first_of_its_bytes(copy, group) is not copy:
         return "same"
-    return "" if not earlier else f"{copy.cosine:.3f}"
+    return "" if copy is group[0] else f"{copy.cosine:.3f}"
+
+
+def _first_of_its_bytes(copy: Copy, group: list[Copy]) -> Copy:
+    return next(one for one in group if one.content == copy.content)
 
 
 def _record(copy: Copy, group: list[Copy]) -> dict[str, Any]:
     facts = copy.facts
-    first = next(one for one in group if one.content == copy.content)
+    first = _first_of_its_bytes(copy, group)
     return {
         "path": str(facts.path),
         "width": facts.width,
