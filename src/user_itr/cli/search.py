@@ -87,8 +87,6 @@ def search_command(
     from user_itr.search.matching.remarks import remarks
     from user_itr.search.query import parse_query, search
 
-    if album is not None:
-        from user_itr.search.albums import in_album
     if query is None and image is None:
         raise ConfigError("nothing to search for; give a text, --image FILE, or both.")
     if image is not None:
@@ -106,6 +104,8 @@ def search_command(
     )
     opened = ImageIndex.open(index or default_index())
     if album is not None:
+        from user_itr.search.albums import in_album
+
         filters = in_album(opened, filters, album)
     words = None if query is None else parse_query(query)
     checkpoint = find_model(model, opened.location)

@@ -45,8 +45,8 @@ class Filters:
         area: photos that say they were taken there (WGS 84).
 
     Raises:
-        ConfigError: if a number is negative, a range is empty, the folder is no path, or the area
-            is not on the globe.
+        ConfigError: if a number is negative or too large, a range is empty, the folder's path is
+            invalid, or the area lies outside of the globe.
     """
 
     after: date | None = None
@@ -75,7 +75,6 @@ class Filters:
                 f"no file has both at least {self.min_bytes} and at most {self.max_bytes} bytes; "
                 "swap the two."
             )
-
         if self.folder is not None:
             resolved(self.folder)
         if self.area is not None:
@@ -99,7 +98,7 @@ def resolved(folder: Path) -> Path:
     """A folder's absolute path, links followed.
 
     Raises:
-        ConfigError: if it is no path.
+        ConfigError: if the path is invalid.
     """
     try:
         found = folder.expanduser().resolve()
