@@ -194,7 +194,7 @@ class Albums:
         """Add what was exported to what is here; albums of the same name become one.
 
         Raises:
-            ConfigError: if an album's name is none.
+            ConfigError: if an album's name is empty, too long or has control characters.
         """
         kept = Kept(
             tuple(

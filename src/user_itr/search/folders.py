@@ -23,7 +23,7 @@ def indexed_folder(index: ImageIndex, folder: Path) -> Path | None:
     given counts, or else the first.
 
     Raises:
-        ConfigError: if the folder is no path.
+        ConfigError: if the folder's path is invalid.
     """
     wanted = resolved(as_on_disk(folder))
     known = _with_parents(index.folders())

@@ -251,7 +251,7 @@ class ImageIndex:
             progress: called with (photos done, photos to look into) after the walk and each batch.
 
         Raises:
-            ConfigError: if `batch_size` or `workers` is not positive, or a pattern is none.
+            ConfigError: if `batch_size` or `workers` is not positive, or a pattern is invalid.
             DataError: if the folder is missing, or empty and was not; see `allow_empty`.
             IndexStoreError: if another model made the index, another process writes to it, or it
                 cannot be written.

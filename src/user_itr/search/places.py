@@ -14,12 +14,12 @@ def absolute(path: str | Path) -> Path:
     """A path that a person gave: absolute, without links, `~` and Unicode forms as on the disk.
 
     Raises:
-        DataError: if it is no path.
+        DataError: if the path is invalid.
     """
     try:
         return as_on_disk(Path(path)).resolve()
     except (OSError, RuntimeError, ValueError) as error:  # a loop of links, a NUL
-        raise DataError(f"{str(path)!r} is no path ({error}).") from None
+        raise DataError(f"{str(path)!r} is not a valid path ({error}).") from None
 
 
 def outermost_with_images(folders: Iterable[Path], allow_empty: bool) -> list[Path]:

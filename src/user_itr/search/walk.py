@@ -82,7 +82,7 @@ def walk(root: str, options: WalkOptions | None = None, index: str | None = None
         index: folder of the index, which is passed over.
 
     Raises:
-        ConfigError: if a pattern is none.
+        ConfigError: if a pattern is invalid.
     """
     return _Walker(root, options or WalkOptions(), index).run()
 

@@ -275,8 +275,9 @@ class Edited:
     """Gives photos that were edited what their contents of before had.
 
     New contents at the path of old ones are an edited photo if both were taken in the same second,
-    or else look alike (`EDITED_COSINE`): another photo that got the name of one that is gone is
-    none. Contents that the index knew before were moved there, and keep what they have.
+    or else look alike (`EDITED_COSINE`). All others are another photo that got the name of one that
+    is gone, and get nothing. Contents that the index knew before were moved there, and keep what
+    they have.
 
     Args:
         writer: a connection, in the middle of a change.
