@@ -108,5 +108,5 @@ def resolved(folder: Path) -> Path:
             f"folder {str(folder)!a} is no valid UTF-8, and no such photo is indexed."
         ) from None
     except (OSError, RuntimeError, ValueError) as error:  # no such user, a loop of links, a NUL
-        raise ConfigError(f"folder {str(folder)!r} is not a valid path ({error}).") from None
+        raise ConfigError(f"folder {str(folder)!r} is no path ({error}).") from None
     return found

@@ -19,7 +19,7 @@ def absolute(path: str | Path) -> Path:
     try:
         return as_on_disk(Path(path)).resolve()
     except (OSError, RuntimeError, ValueError) as error:  # a loop of links, a NUL
-        raise DataError(f"{str(path)!r} is not a valid path ({error}).") from None
+        raise DataError(f"{str(path)!r} is no path ({error}).") from None
 
 
 def outermost_with_images(folders: Iterable[Path], allow_empty: bool) -> list[Path]:
