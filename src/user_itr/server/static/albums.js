@@ -1,7 +1,7 @@
 // Albums: which there are, a dialog to put photos into one, and one to rename or delete it.
 
 import * as api from "./api.js";
-import { button, find, make } from "./dom.js";
+import { button, find, make, makeClosable } from "./dom.js";
 import * as format from "./format.js";
 
 export class Albums {
@@ -15,12 +15,8 @@ export class Albums {
     this.ids = [];
     this.dialog = find("#albums");
     this.edit = find("#album");
-    for (const dialog of [this.dialog, this.edit]) {
-      find(".close", dialog).addEventListener("click", () => dialog.close());
-      dialog.addEventListener("click", (event) => {
-        if (event.target === dialog) dialog.close(); // beside it
-      });
-    }
+    makeClosable(this.dialog);
+    makeClosable(this.edit);
     find("form", this.dialog).addEventListener("submit", (event) => {
       event.preventDefault();
       this.create(event.target.elements.name.value);

@@ -34,6 +34,14 @@ export function button(text, onClick, { symbol = "", ...attributes } = {}) {
   return made;
 }
 
+/** Has a dialog closed by its button, and by a click beside it. */
+export function makeClosable(dialog) {
+  find(".close", dialog).addEventListener("click", () => dialog.close());
+  dialog.addEventListener("click", (event) => {
+    if (event.target === dialog) dialog.close(); // beside it
+  });
+}
+
 /** Whether letters typed now would go into a field. */
 export function typing(target) {
   return target.closest("input:not([type=file]), select, textarea, [contenteditable]") !== null;

@@ -1,6 +1,6 @@
 // Keys that work anywhere on the page, and the help that lists them.
 
-import { find, typing } from "./dom.js";
+import { find, makeClosable, typing } from "./dom.js";
 
 export function installKeys(grid) {
   const box = find("#q");
@@ -8,10 +8,7 @@ export function installKeys(grid) {
   const bottomOfBar = () => find(".bar").getBoundingClientRect().bottom;
 
   find("#help-button").addEventListener("click", () => help.showModal());
-  find(".close", help).addEventListener("click", () => help.close());
-  help.addEventListener("click", (event) => {
-    if (event.target === help) help.close(); // beside it
-  });
+  makeClosable(help);
 
   find(".skip").addEventListener("click", (event) => {
     event.preventDefault(); // a new address would lose the picture that is searched by
