@@ -70,6 +70,17 @@ function filters(search) {
 
 const get = (path, fields, signal) => request(`${path}?${new URLSearchParams(fields)}`, { signal });
 
+const send = (method, path, fields, signal) =>
+  request(path, {
+    method,
+    headers: { "Content-Type": "application/json" },
+    body: JSON.stringify(fields),
+    signal,
+  });
+
+const photo = (id) => `api/photos/${encodeURIComponent(id)}`;
+const album = (id) => `api/albums/${encodeURIComponent(id)}`;
+
 /**
  * A page of photos: the best for the search, or the newest where it asks for nothing.
  * `query` is what the first page of a search by an uploaded picture gave.
@@ -78,12 +89,7 @@ export function page(search, { offset = 0, query = null, signal } = {}) {
   if (search.name) return names(search.name, { offset, signal });
   const fields = { ...filters(search), offset, limit: PAGE };
   if (query) {
-    return request("api/search/page", {
-      method: "POST",
-      headers: { "Content-Type": "application/json" },
-      body: JSON.stringify({ ...fields, query }),
-      signal,
-    });
+    return send("POST", "api/search/page", { ...fields, query }, signal);
   }
   if (search.upload) {
     const form = new FormData();
@@ -112,15 +118,6 @@ export const folders = (words = "", signal) => get("api/folders", { q: words }, 
 
 export const suggestions = (words, signal) => get("api/suggestions", { q: words }, signal);
 
-const send = (method, path, fields) =>
-  request(path, {
-    method,
-    headers: { "Content-Type": "application/json" },
-    body: JSON.stringify(fields),
-  });
-
-const album = (id) => `api/albums/${encodeURIComponent(id)}`;
-
 export const collections = () => request("api/albums");
 export const createAlbum = (name, photos) => send("POST", "api/albums", { name, photos });
 export const renameAlbum = (id, name) => send("PATCH", album(id), { name });
@@ -145,11 +142,11 @@ export const places = (search, { signal, ...fields }) =>
 /** The outlines of all countries; see `world.js`. */
 export const world = () => request("static/world.json");
 
-export const facts = (id, signal) => request(`api/photos/${encodeURIComponent(id)}`, { signal });
+export const facts = (id, signal) => request(photo(id), { signal });
 
 export const index = () => request("api/index");
 
-export const fileOf = (id) => `api/photos/${encodeURIComponent(id)}/file`;
+export const fileOf = (id) => `${photo(id)}/file`;
 
 /** The server's sentence on why a picture does not come; nothing where it says none. */
 export async function whyNot(address) {
@@ -164,14 +161,14 @@ export async function whyNot(address) {
   }
 }
 
-export const previewOf = (id) => `api/photos/${encodeURIComponent(id)}/thumbnail?size=${PREVIEW}`;
+export const previewOf = (id) => `${photo(id)}/thumbnail?size=${PREVIEW}`;
 
 /** The photo as it is, to be saved. */
-export const originalOf = (id) => `api/photos/${encodeURIComponent(id)}/original`;
+export const originalOf = (id) => `${photo(id)}/original`;
 
 /** The smallest thumbnail that is sharp at `height` CSS pixels. */
 export function thumbnailOf(id, height) {
   const needed = 0.9 * height * Math.min(devicePixelRatio, 2);
   const size = [160, 320].find((one) => one >= needed) ?? 640;
-  return `api/photos/${encodeURIComponent(id)}/thumbnail?size=${size}`;
+  return `${photo(id)}/thumbnail?size=${size}`;
 }
