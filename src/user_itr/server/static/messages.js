@@ -1,7 +1,8 @@
 // What stands in the place of photos when there are none, and what to do about it.
 
-import { icon, make } from "./dom.js";
 import { isFiltered, isSearch } from "./address.js";
+import { sentence } from "./api.js";
+import { icon, make } from "./dom.js";
 
 const FAILURES = {
   gone: {
@@ -77,7 +78,7 @@ export function failure(error, search) {
   const kind = error.kind === "unreadable" && !search.upload ? "refused" : error.kind;
   const message = { ...FAILURES[kind] };
   if (error.message && SAYS_MORE.includes(kind)) {
-    message.text = error.message[0].toUpperCase() + error.message.slice(1);
+    message.text = sentence(error);
   }
   if (kind === "refused" && isFiltered(search)) message.actions = ["clear", "help"];
   return message;
