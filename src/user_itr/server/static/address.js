@@ -37,4 +37,7 @@ export function keyOf(search) {
 /** Whether it asks for certain photos, not just the newest. */
 export const isSearch = (search) => Boolean(search.q || search.similar || search.upload || search.name);
 
+/** Whether a collection is an album, and not the favourites or the hidden photos. */
+export const isAlbum = (collection) => /^\d+$/.test(collection);
+
 export const isFiltered = (search) => FILTERS.some((name) => search[name]);

@@ -1,5 +1,6 @@
 // The bar that says how many photos are chosen, and what can be done with them.
 
+import { isAlbum } from "./address.js";
 import * as api from "./api.js";
 import { find, make } from "./dom.js";
 import * as format from "./format.js";
@@ -43,7 +44,7 @@ export class ChosenBar {
     part("favourite").lastChild.textContent = favourite ? "No favourite" : "Favourite";
     const collection = this.on.collection();
     part("hide").lastChild.textContent = collection === "hidden" ? "Show again" : "Hide";
-    part("out").hidden = !/^\d+$/.test(collection);
+    part("out").hidden = !isAlbum(collection);
   }
 
   all(condition) {

@@ -1,5 +1,6 @@
 // Puts the choosing of photos, the bar of what is done with them and the albums together.
 
+import { isAlbum } from "./address.js";
 import { Albums } from "./albums.js";
 import { ChosenBar } from "./chosen.js";
 import { find } from "./dom.js";
@@ -47,7 +48,7 @@ export function organise(grid, on) {
   edit.addEventListener("click", () => albums.open(on.collection()));
   const arrived = () => {
     if (selection.ids.size) selection.clear();
-    edit.hidden = !/^\d+$/.test(on.collection());
+    edit.hidden = !isAlbum(on.collection());
   };
   return { selection, albums, arrived };
 }
