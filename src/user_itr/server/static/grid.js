@@ -6,9 +6,11 @@ import { Layout } from "./layout.js";
 import { NOTHING, sourceOf } from "./source.js";
 import { dropTile, fillTile, makeTile, putTile, watchThumbnails } from "./tile.js";
 
-const MOVES = /^(Arrow(Left|Right|Up|Down)|Home|End|Page(Up|Down))$/;
+/** Keys that move from photo to photo. */
+export const MOVES = /^(Arrow(Left|Right|Up|Down)|Home|End|Page(Up|Down))$/;
 const AROUND = 700; // pixels above and below the window that are ready
 const PAUSE = 90; // milliseconds without a jump, after which photos are loaded
+
 export class Grid {
   /**
    * @param {HTMLElement} list

@@ -1,9 +1,10 @@
 // Several photos chosen: by check marks, a click with Shift, dragging over them, keys, a long press.
 // It knows ids alone, so that photos may leave the page and come back.
 
+import { MOVES } from "./grid.js";
+
 const PRESS = 500; // milliseconds of a touch that chooses
 const STILL = 10; // pixels that a finger moves without meaning to
-const MOVES = /^(Arrow(Left|Right|Up|Down)|Home|End|Page(Up|Down))$/;
 
 const idOf = (element) => element?.closest(".tile")?.dataset.id ?? null;
 
