@@ -19,7 +19,7 @@ export const photos = (number) => `${count(number)} ${number === 1 ? "photo" : "
 /** "Italy" of "/photos/Italy". */
 export const folder = (path) => path.split(/[\\/]/).findLast(Boolean) ?? path;
 
-/** "good match, 87 %"; nothing where there is no match. */
+/** "good match, 87 %"; an empty text for a photo without a match. */
 export const match = (found) => (found ? `${found.word} match, ${found.percent} %` : "");
 
 /** "Fri, 3 May 2024" of "2024-05-03". */
