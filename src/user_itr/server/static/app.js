@@ -151,7 +151,7 @@ function busy(whether) {
 
 function page(source) {
   busy(false);
-  if (again.needed) grid.mend();
+  if (!find("#again").hidden) grid.mend();
   again(null);
   const { count, total } = source;
   if (viewer.photo && viewer.photos === steps) {
@@ -182,7 +182,6 @@ function failure(error, first) {
 
 /** The line and the button below the photos when more of them could not be fetched. */
 function again(text) {
-  again.needed = text !== null;
   find("#trouble").textContent = text ?? "";
   find("#again").hidden = text === null;
   waiting?.abort();
