@@ -18,7 +18,7 @@ export class Library {
     Object.assign(this, { search, on, count: 0, total: 0, sections: [], ratios: [] });
     this.complete = true;
     this.pages = new Map(); // by number, those seen last at the end
-    this.fetching = new Map();
+    this.fetching = new Set(); // numbers of pages
     this.wanted = [];
   }
 
@@ -88,7 +88,7 @@ export class Library {
   }
 
   async fetch(number, signal) {
-    this.fetching.set(number, true);
+    this.fetching.add(number);
     try {
       const answer = await api.page(this.search, { offset: number * api.PAGE, signal });
       if (signal.aborted) return;
