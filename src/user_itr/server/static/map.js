@@ -2,7 +2,7 @@
 
 import * as api from "./api.js";
 import { FILTERS } from "./address.js";
-import { find, make } from "./dom.js";
+import { button, find, make } from "./dom.js";
 import * as format from "./format.js";
 import { Gestures } from "./gestures.js";
 import { World, placeAt, projected } from "./world.js";
@@ -177,11 +177,10 @@ export class PhotoMap {
 
   pin(place) {
     const size = `${Math.round(30 + 6 * Math.log10(place.photos) * 1.6)}px`;
-    const pin = make("button", { type: "button", class: "pin", tabindex: "-1" });
-    pin.textContent = format.short(place.photos);
-    pin.title = `${format.photos(place.photos)}: ${this.nameOf(place)}`;
+    const pin = button(format.short(place.photos), () => this.choose(place), {
+      class: "pin", tabindex: "-1", title: `${format.photos(place.photos)}: ${this.nameOf(place)}`,
+    });
     Object.assign(pin.style, { width: size, height: size });
-    pin.addEventListener("click", () => this.choose(place));
     return pin;
   }
 

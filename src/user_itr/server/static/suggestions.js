@@ -1,7 +1,7 @@
 // What is offered below the search box: recent searches, folders, and sentences of the index.
 
 import * as api from "./api.js";
-import { find, icon, make } from "./dom.js";
+import { button, find, icon, make } from "./dom.js";
 import * as format from "./format.js";
 import { opened } from "./layers.js";
 import { forget, recent } from "./recent.js";
@@ -140,11 +140,8 @@ function optionOf({ kind, text, symbol, photos, path }, number) {
 export async function showExamples(list, search) {
   try {
     const { sentences } = await api.suggestions("");
-    list.replaceChildren(...sentences.slice(0, 3).map((text) => {
-      const made = make("button", { type: "button" }, text);
-      made.addEventListener("click", () => search(text));
-      return make("li", {}, made);
-    }));
+    list.replaceChildren(...sentences.slice(0, 3).map((text) =>
+      make("li", {}, button(text, () => search(text)))));
   } catch (error) {
     if (!(error instanceof api.ApiError)) throw error;
   }
