@@ -6,13 +6,13 @@ import * as format from "./format.js";
 /**
  * Keeps the marks of a list's tiles as they should be, also of tiles that come later.
  * @param {HTMLElement} list
- * @param {(id: string) => object} photoOf
+ * @param {(place: number) => object} photoAt
  * @param {(id: string) => boolean} isChosen
  * @param {(photo: object) => void} openCopies
  * @returns {() => void} to call when something else is chosen, or a photo was changed
  */
-export function showMarks(list, photoOf, isChosen, openCopies) {
-  const show = (tile) => showTile(tile, photoOf(tile.dataset.id), isChosen, openCopies);
+export function showMarks(list, photoAt, isChosen, openCopies) {
+  const show = (tile) => showTile(tile, photoAt(tile.place), isChosen, openCopies);
   const all = () => list.querySelectorAll(".tile[data-id]").forEach(show);
   new MutationObserver((records) => {
     new Set(records.flatMap(tilesOf)).forEach(show);

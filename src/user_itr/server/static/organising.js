@@ -33,7 +33,8 @@ export function organise(grid, on) {
     mark();
     bar.show();
   });
-  const mark = showMarks(list, photoOf, (id) => selection.has(id), on.openCopies);
+  const photoAt = (place) => grid.source.photo(place);
+  const mark = showMarks(list, photoAt, (id) => selection.has(id), on.openCopies);
   const bar = new ChosenBar(selection, albums, {
     ...on,
     photoOf,
