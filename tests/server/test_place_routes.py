@@ -62,8 +62,12 @@ def test_places_are_filtered_as_photos_are(travelled, photos):
     assert counts({"limit": 1}) == [2]
 
 
+def test_places_have_no_pages(client):
+    assert client.get("/api/places", params={"offset": 1}).status_code == 422
+
+
 @pytest.mark.parametrize("area", ["1,2,3", "a,b,c,d", "1e9,0,0,0", "50,0,40,0", "0,0,0,181"])
-def test_an_area_that_is_none_is_refused_with_a_sentence(client, area):
+def test_a_wrong_area_is_refused_with_a_sentence(client, area):
     answer = client.get("/api/photos", params={"area": area})
     assert answer.status_code in (400, 422)
     assert "area" in answer.json()["error"]

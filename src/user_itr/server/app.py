@@ -115,7 +115,7 @@ def create_app(
     app.include_router(browsing_routes(Browsing(index), Suggestions(index, encoder)))
     app.include_router(album_routes(index))
     app.include_router(photo_routes(search, pictures))
-    app.include_router(place_routes(search))
+    app.include_router(place_routes(index))
     app.include_router(state_routes(search, metrics))
     app.mount("/static", _Static(directory=STATIC), name="static")
 

@@ -10,12 +10,12 @@ from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
 from user_itr.search.filters import Area
+from user_itr.search.index import ImageIndex
 from user_itr.server.routes import PROBLEMS
-from user_itr.server.schemas import PageFields
-from user_itr.server.searching import PhotoSearch
+from user_itr.server.schemas import FilterFields
 
 
-class PlaceFields(PageFields):
+class PlaceFields(FilterFields):
     """Limits on the photos, and how near to each other those of one place are."""
 
     step: float = Field(5, ge=1e-5, le=180, description="Degrees from one cell to the next.")
@@ -38,7 +38,7 @@ class Places(BaseModel):
     places: list[Place]
 
 
-def place_routes(search: PhotoSearch) -> APIRouter:
+def place_routes(index: ImageIndex) -> APIRouter:
     """Photos by where they were taken."""
     router = APIRouter(prefix="/api", tags=["search"], responses=PROBLEMS)
 
@@ -47,7 +47,7 @@ def place_routes(search: PhotoSearch) -> APIRouter:
         """How many photos were taken where; those that do not say so are not counted."""
         filters = asked.filters()
         found = await run_in_threadpool(
-            search.index.ask, lambda store: store.clusters(asked.step, asked.limit, filters)
+            index.ask, lambda store: store.clusters(asked.step, asked.limit, filters)
         )
         return Places(
             places=[
