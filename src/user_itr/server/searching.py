@@ -16,7 +16,7 @@ from starlette.concurrency import run_in_threadpool
 from user_itr import __version__
 from user_itr.errors import ConfigError, IndexStoreError, UserItrError
 from user_itr.search.encoder import Encoder
-from user_itr.search.found import Hit, PhotoFacts
+from user_itr.search.found import PhotoFacts
 from user_itr.search.index import ImageIndex
 from user_itr.search.manifest import Manifest
 from user_itr.search.matching.judging import described, with_matches
@@ -153,24 +153,27 @@ class PhotoSearch:
         Raises:
             NotThereError: if the index has no such photo.
         """
-        facts = await self.facts(id)
-        captions = await run_in_threadpool(self._captions, id)
-        marks = await run_in_threadpool(marks_of, self.index, id)
-        return PhotoDetails(
-            id=facts.id,
-            name=facts.path.name,
-            folder=str(facts.path.parent),
-            path=str(facts.path),
-            bytes=facts.bytes,
-            modified=facts.modified,
-            taken=facts.taken,
-            width=facts.width,
-            height=facts.height,
-            favourite=marks.favourite,
-            hidden=marks.hidden,
-            albums=list(marks.albums),
-            captions=captions,
-        )
+
+        def read() -> PhotoDetails:
+            facts = _there(self.index.facts(id))
+            marks = marks_of(self.index, id)
+            return PhotoDetails(
+                id=facts.id,
+                name=facts.path.name,
+                folder=str(facts.path.parent),
+                path=str(facts.path),
+                bytes=facts.bytes,
+                modified=facts.modified,
+                taken=facts.taken,
+                width=facts.width,
+                height=facts.height,
+                favourite=marks.favourite,
+                hidden=marks.hidden,
+                albums=list(marks.albums),
+                captions=self._captions(id),
+            )
+
+        return await run_in_threadpool(read)
 
     async def facts(self, id: str) -> PhotoFacts:
         """What the index knows of a photo.
@@ -250,7 +253,7 @@ class PhotoSearch:
     async def _results(self, query: _Query, page: PageFields, started: float) -> SearchResults:
         filters = page.filters()
 
-        def read() -> tuple[list[Hit], int]:
+        def read() -> SearchResults:
             # one more for the photo itself, one more to see whether the list goes on
             extra = 0 if query.without is None else 1
             count = page.offset + page.limit + 1 + extra
@@ -258,12 +261,12 @@ class PhotoSearch:
             if query.sentence is not None:
                 found = with_matches(self.index, self.encoder, query.sentence, found)
             others = [hit for hit in found if hit.id != query.without]
-            return others[page.offset : page.offset + page.limit + 1], len(self.index)
+            hits = others[page.offset : page.offset + page.limit + 1]
+            photos = [found_photo(hit, hit.score, hit.match) for hit in hits]
+            mark(self.index, photos)
+            return _page(photos, page, len(self.index), started)
 
-        hits, total = await run_in_threadpool(read)
-        photos = [found_photo(hit, hit.score, hit.match) for hit in hits]
-        await run_in_threadpool(mark, self.index, photos)
-        return _page(photos, page, total, started)
+        return await run_in_threadpool(read)
 
     async def _decoded(self, content: bytes, name: str) -> np.ndarray:
         # Threads of its own, so that no request which went away waits for them, as it would in
