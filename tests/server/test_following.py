@@ -87,7 +87,8 @@ def test_the_old_index_serves_until_the_new_one_is_whole_and_then_that_one(
     assert [first(client, colour) for colour in PALETTE] == [f"{colour}.png" for colour in PALETTE]
     assert server.made == ["colours", "shades"]
     rebuilt(server, photos, "tints").commit()
-    assert client.post("/api/search", files={"photo": photos.joinpath("odd/red.png").read_bytes()})
+    picture = photos.joinpath("odd/red.png").read_bytes()
+    assert client.post("/api/search", files={"photo": picture}).status_code == 200
     assert model(client) == "tints, 8 colours"
 
 
