@@ -7,8 +7,9 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import threading
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import filelock
 import numpy as np
@@ -269,3 +270,29 @@ def test_files_that_are_read_are_closed_in_the_end(tmp_path: Path) -> None:
         gc.collect()
         assert handles._users == before
     assert handles._opened.keys() <= before.keys()
+
+
+class CollectingPath(type(Path())):  # type: ignore[misc]
+    """A path at whose opening Python collects what nobody holds any more."""
+
+    def open(self, *arguments: Any, **options: Any) -> Any:
+        gc.collect()
+        return super().open(*arguments, **options)
+
+
+def test_a_file_is_opened_while_a_store_of_another_one_is_collected(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_bytes(b"content")
+    before = dict(handles._users)
+    key = handles.hold(file)
+    stores: list[Any] = [store_of(tmp_path / "other")]
+    stores.append(stores)  # only the collector finds them
+    del stores
+    opening = threading.Thread(
+        target=handles.reading, args=(CollectingPath(file), key), daemon=True
+    )
+    opening.start()
+    opening.join(60)
+    assert not opening.is_alive()
+    handles.let_go(key)
+    assert handles._users == before

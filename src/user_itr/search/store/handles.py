@@ -14,7 +14,7 @@ from typing import BinaryIO
 Key = tuple[int, int]
 """Device and inode of a file."""
 
-_guard = threading.Lock()
+_guard = threading.RLock()  # who holds it may collect a store, whose end calls `let_go`
 _users: dict[Key, int] = {}
 _opened: dict[Key, BinaryIO] = {}
 
